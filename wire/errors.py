@@ -1,0 +1,69 @@
+"""One error type for people and programs: code, party, step, cause, hint; never a data value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class ParleyError(Exception):
+    """A failure that its reader can act on.
+
+    `code` is a stable snake_case word; `cause` says what happened and `hint` what to do, in one sentence each.
+    Neither ever holds a data value (ids, cells, keys): names of columns, datasets, parties and counts are fine.
+    `retryable` is true when a new attempt may succeed without anybody changing anything.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        cause: str,
+        hint: str = "",
+        *,
+        party: str = "",
+        step: str = "",
+        retryable: bool = False,
+    ) -> None:
+        super().__init__(cause)
+        self.code = code
+        self.cause = cause
+        self.hint = hint
+        self.party = party
+        self.step = step
+        self.retryable = retryable
+
+    def located(self, *, party: str = "", step: str = "") -> ParleyError:
+        """The same error with party and step filled in where they were empty."""
+        return ParleyError(
+            self.code,
+            self.cause,
+            self.hint,
+            party=self.party or party,
+            step=self.step or step,
+            retryable=self.retryable,
+        )
+
+    def __str__(self) -> str:
+        where = " ".join(w for w in (self.party and f"at {self.party}", self.step and f"in step {self.step}") if w)
+        return f"{self.code}{' ' + where if where else ''}: {self.cause}{' ' + self.hint if self.hint else ''}"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "code": self.code,
+            "cause": self.cause,
+            "hint": self.hint,
+            "party": self.party,
+            "step": self.step,
+            "retryable": self.retryable,
+        }
+
+    @classmethod
+    def from_dict(cls, d: Mapping[str, Any]) -> ParleyError:
+        return cls(
+            str(d.get("code", "unknown"))[:64],
+            str(d.get("cause", ""))[:2000],
+            str(d.get("hint", ""))[:2000],
+            party=str(d.get("party", ""))[:200],
+            step=str(d.get("step", ""))[:200],
+            retryable=bool(d.get("retryable", False)),
+        )

@@ -1,0 +1,1 @@
+"""Generated protobuf modules (make protos); committed so that nobody needs the compiler."""
