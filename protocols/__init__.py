@@ -1,0 +1,1 @@
+"""Multi-party programs; each file is one protocol, readable like the paper it comes from."""

@@ -1,0 +1,192 @@
+"""The process in which a step's role runs: started by exec, speaking frames over one socket, and nothing else.
+
+It has no identity key, no network of its own where the kernel allows that, limits on memory and files, and no core
+dumps. A crash here is a failed step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import ctypes
+import os
+import resource
+import socket
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from parley.protocols import registry
+from parley.protocols.kit.pipework import Kind, Window, read_frame, write_frame, write_map
+from parley.protocols.kit.protocol import Cast, StepInputs
+from parley.protocols.kit.session import Context, Session
+from parley.wire import codec
+from parley.wire.canonical import canonical
+from parley.wire.envelope import Envelope
+from parley.wire.errors import ParleyError
+
+CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
+SIGKILL = 9
+
+
+def confine(memory_mb: int) -> bool:
+    """Limit this process; returns whether it has no network any more."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+    if memory_mb:
+        resource.setrlimit(resource.RLIMIT_AS, (memory_mb << 20, memory_mb << 20))
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
+    libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+    libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    flags = CLONE_NEWNET if os.geteuid() == 0 else CLONE_NEWUSER | CLONE_NEWNET
+    return bool(libc.unshare(flags) == 0)
+
+
+class SocketCarrier:
+    """The child's carrier: one socket to its daemon, one bounded queue per peer."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self.writer = reader, writer
+        self._queues: dict[str, asyncio.Queue[Envelope]] = {}
+        self._kept: dict[int, asyncio.Event] = {}
+        self.window = Window()
+
+    async def send(self, envelope: Envelope) -> None:
+        await self.window.take(envelope.address.receiver, len(envelope.body))
+        await write_frame(self.writer, Kind.DATA, envelope.encode())
+
+    async def recv(self, peer: str) -> Envelope:
+        envelope = await self._queue(peer).get()
+        await write_map(self.writer, Kind.CREDIT, {"peer": peer, "bytes": len(envelope.body)})
+        return envelope
+
+    def _queue(self, peer: str) -> asyncio.Queue[Envelope]:
+        return self._queues.setdefault(peer, asyncio.Queue())  # bounded by the daemon's credit, in bytes
+
+    async def checkpoint(self, boundary: int, state: dict[str, Any]) -> None:
+        """Hand the state to the daemon and wait until it is durable."""
+        self._kept[boundary] = asyncio.Event()
+        await write_map(self.writer, Kind.CHECKPOINT, {"boundary": boundary, "state": codec.encode(state)})
+        await asyncio.wait_for(self._kept[boundary].wait(), 120)
+
+    async def pump(self) -> None:
+        """Read frames until the daemon hangs up."""
+        while (frame := await read_frame(self._reader)) is not None:
+            kind, body = frame
+            if kind is Kind.DATA:
+                envelope = Envelope.decode(body)
+                await self._queue(envelope.address.sender).put(envelope)
+            elif kind is Kind.KEPT:
+                self._kept[int(codec.decode(body)["boundary"])].set()
+            elif kind is Kind.SENT:
+                sent = codec.decode(body)
+                await self.window.give(sent["peer"], int(sent["bytes"]))
+
+
+async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """One step, from START to DONE or FAILED."""
+    first = await asyncio.wait_for(read_frame(reader), 60)
+    if first is None or first[0] is not Kind.START:
+        return
+    start = codec.decode(first[1])
+    isolated = confine(int(start["memory_mb"]))
+    carrier = SocketCarrier(reader, writer)
+    pump = asyncio.ensure_future(carrier.pump())
+    with ThreadPoolExecutor(max(1, int(start["threads"])), "parley-compute") as pool:
+        role = asyncio.ensure_future(_role(start, carrier, pool))
+        await asyncio.wait({pump, role}, return_when=asyncio.FIRST_COMPLETED)
+        if not role.done():
+            role.cancel()
+            os._exit(3)  # the daemon is gone; nothing here is worth keeping
+        await _report(role, writer, isolated)
+    pump.cancel()
+
+
+async def _role(start: dict[str, Any], carrier: SocketCarrier, pool: ThreadPoolExecutor) -> dict[str, Any]:
+    protocol = registry.load(start["protocol"])
+    cast = Cast(start["cast"])
+    resumed = start["resumed"] and (
+        int(start["resumed"]["boundary"]),
+        codec.decode(start["resumed"]["state"]),
+    )
+    pending: set[asyncio.Future[None]] = set()
+
+    def progress(done: int, total: int, phase: str) -> None:
+        fields = {"done": done, "total": total, "phase": phase}
+        task = asyncio.ensure_future(write_map(carrier.writer, Kind.PROGRESS, fields))
+        pending.add(task)
+        task.add_done_callback(pending.discard)
+
+    context = Context(
+        job=start["job"],
+        step=start["step"],
+        attempt=start["attempt"],
+        me=start["me"],
+        cast=cast,
+        params=protocol.validate(start["params"], cast),
+        seed=start["seed"],
+        carrier=carrier,
+        pool=pool,
+        patience=start["patience"],
+        resumed=resumed or None,
+        on_checkpoint=carrier.checkpoint,
+        on_progress=progress,
+    )
+    inputs = StepInputs(_table(start["table_fd"]), start["needs"])
+    outputs = await protocol.jobs[cast.role_of(context.me)](Session(context), inputs)
+    if pending:
+        await asyncio.wait(pending, timeout=10)
+    await asyncio.wait_for(carrier.window.empty(), context.patience)
+    return {"keep": outputs.keep, "result": canonical(outputs.result), "outcome": outputs.outcome}
+
+
+def _table(fd: int | None) -> Any:
+    """The dataset from the shared memory that the daemon filled, without a copy."""
+    if fd is None:
+        return None
+    import pyarrow as pa
+
+    with pa.memory_map(f"/proc/self/fd/{fd}", "r") as source, pa.ipc.open_stream(source) as reader:
+        return reader.read_all()
+
+
+async def _report(role: asyncio.Future[dict[str, Any]], writer: asyncio.StreamWriter, isolated: bool) -> None:
+    failure = role.exception()
+    if failure is None:
+        await write_map(writer, Kind.DONE, {**role.result(), "isolated": isolated})
+        return
+    if not isinstance(failure, ParleyError):
+        failure = unexpected(failure)
+    await write_map(writer, Kind.FAILED, failure.to_dict())
+
+
+def unexpected(failure: BaseException) -> ParleyError:
+    """A failure nobody foresaw, told by type and place only: its text might hold data."""
+    code = getattr(failure, "code", "")
+    where = failure.__traceback__
+    while where is not None and where.tb_next is not None:
+        where = where.tb_next
+    place = f"{os.path.basename(where.tb_frame.f_code.co_filename)}:{where.tb_lineno}" if where else "unknown place"
+    if isinstance(failure, MemoryError):
+        return ParleyError("out_of_memory", "The step needed more memory than its limit.", "Raise step_memory_mb.")
+    if code and type(failure).__name__ in ("CryptoError", "DataError"):
+        return ParleyError(str(code), str(getattr(failure, "cause", failure)), str(getattr(failure, "hint", "")))
+    return ParleyError(
+        "step_crashed", f"The step failed with {type(failure).__name__} at {place}.", "This is a defect."
+    )
+
+
+async def _main(fd: int) -> None:
+    sock = socket.socket(fileno=fd)
+    reader, writer = await asyncio.open_connection(sock=sock, limit=1 << 20)
+    await run(reader, writer)
+    writer.close()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--fd", type=int, required=True)
+    asyncio.run(_main(parser.parse_args().fd))
+    sys.exit(0)
