@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# make demo-containers: coordinator and three parties each in a container with an address of its own, the job
+# submitted from a fifth. Without an engine: the same in network namespaces, and the engine's own words are printed.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+mkdir -p build/logs build/containers
+. deploy/containers/engine.sh
+
+NODES=(coordinator lender bureau telco scientist)
+export SUBNET=${PARLEY_SUBNET:-10.55.0} NETWORK=parley-demo PREFIX=prl RUN=$PWD/build/containers
+
+cleanup() {
+  local node
+  if [ "${MODE:-}" = engine ]; then
+    for node in "${NODES[@]}"; do
+      "$ENGINE" logs "$NETWORK-$node" >"build/logs/container-$node.log" 2>&1 || true
+      "$ENGINE" rm -f -v "$NETWORK-$node" >/dev/null 2>&1 || true
+    done
+    "$ENGINE" network rm "$NETWORK" >/dev/null 2>&1 || true
+  elif [ "${MODE:-}" = netns ]; then
+    deploy/containers/netns.sh down "$PREFIX" "$SUBNET" "${NODES[@]}"
+  fi
+  stop_engine
+}
+trap cleanup EXIT
+
+echo "Containers"
+if start_engine; then
+  MODE=engine
+  echo "  engine: $("$ENGINE" version --format '{{.Server.Version}}')${ENGINE_PID:+ (private, ended afterwards)}"
+  export ENGINE
+  deploy/containers/image.sh
+  "$ENGINE" network rm "$NETWORK" >/dev/null 2>&1 || true
+  "$ENGINE" network create --subnet "$SUBNET.0/24" "$NETWORK" >/dev/null
+else
+  MODE=netns
+  echo "  NO CONTAINER ENGINE STARTS; network namespaces take its place. The engine said:"
+  printf '%s\n' "$ENGINE_ERROR" | sed 's/^/    | /'
+  deploy/containers/netns.sh up "$PREFIX" "$SUBNET" "${NODES[@]}"
+fi
+export MODE
+deploy/containers/scenario.sh "${NODES[@]}"

@@ -1,0 +1,60 @@
+"""The lock, the metadata and the throwaway database."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import lints
+import pytest
+from packaging.requirements import Requirement
+
+import parley
+
+PROJECT = tomllib.loads((lints.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+LOCK = dict(
+    line.split("==")
+    for line in (lints.ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    if not line.startswith("#")
+)
+
+
+def test_the_lock_names_versions_and_no_place() -> None:
+    assert len(LOCK) > 60
+    for name, version in LOCK.items():
+        assert re.fullmatch(r"[a-z0-9.-]+", name)
+        assert re.fullmatch(r"[0-9][0-9a-z.]*", version)
+
+
+def test_the_lock_satisfies_the_metadata() -> None:
+    extras = PROJECT["optional-dependencies"]
+    wanted = PROJECT["dependencies"] + [
+        r for e in ("postgres", "demo", "build", "test", "dev") for r in extras[e]
+    ]
+    for requirement in (Requirement(text) for text in wanted):
+        if requirement.name != "parley":
+            assert requirement.specifier.contains(LOCK[requirement.name.lower().replace("_", "-")]), (
+                requirement
+            )
+
+
+def test_the_core_installs_without_torch() -> None:
+    assert not {"torch", "xgboost", "nvidia-nccl-cu12"} & set(LOCK)
+
+
+def test_one_version_everywhere() -> None:
+    assert parley.__version__ == PROJECT["version"]
+
+
+def test_a_throwaway_postgresql_answers(empty_postgres_url: str) -> None:
+    sqlalchemy = pytest.importorskip("sqlalchemy")
+    engine = sqlalchemy.create_engine(empty_postgres_url)
+    with engine.connect() as connection:
+        assert connection.execute(sqlalchemy.text("select 40 + 2")).scalar_one() == 42
+    engine.dispose()
+
+
+def test_shared_files_are_found_or_told(shared_data: Callable[[str], Path]) -> None:
+    assert shared_data("breast_hetero_guest.csv").stat().st_size > 10_000
