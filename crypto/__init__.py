@@ -1,0 +1,1 @@
+"""Cryptographic primitives: no networking, no protocol words, nothing of ours imported."""

@@ -1,0 +1,168 @@
+"""The interface of every additive scheme.
+
+Guarantee: what reaches a peer is either fresh ciphertexts or a `Response`, and a response is always re-randomised;
+a sum that could wrap is refused before anything is encrypted. Not guaranteed: that a malicious peer encrypted what it
+says, or that a public key it chose is well formed beyond the stated checks.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parley.crypto.errors import CryptoError
+
+HEADROOM = 40  # bits of the plaintext space that stay unused
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How rows of signed integers sit in a plaintext: `channels` values a row, |value| <= bound, sums of max_rows.
+
+    A sum of at most max_rows rows has |sum| <= bound * max_rows < 2^62, so it fits its slot and an int64.
+    """
+
+    channels: int
+    bound: int
+    max_rows: int
+
+    def __post_init__(self) -> None:
+        if self.channels < 1 or self.bound < 1 or self.max_rows < 1:
+            raise CryptoError("bad_range", "channels, bound and max_rows are at least 1")
+        if self.bound * self.max_rows >= 1 << 62:
+            raise CryptoError("overflow", "sums of this many rows of this size do not fit 62 bits")
+
+    @property
+    def slot(self) -> int:
+        """Bits of one channel, its sign included."""
+        return (self.bound * self.max_rows).bit_length() + 1
+
+    @property
+    def width(self) -> int:
+        """Bits of one row."""
+        return self.slot * self.channels
+
+    def per_plaintext(self, plain_bits: int) -> int:
+        """How many sums fit one plaintext with the headroom; CryptoError "overflow" when not even one does."""
+        fit = (plain_bits - HEADROOM) // self.width
+        if fit < 1:
+            raise CryptoError("overflow", "one row with its headroom does not fit the plaintext space")
+        return fit
+
+    def check(self, values: Ints) -> None:
+        """CryptoError "overflow" when a value exceeds the bound, "bad_shape" for another shape or dtype."""
+        if values.ndim != 2 or values.shape[1] != self.channels or values.dtype != np.int64:
+            raise CryptoError("bad_shape", "values are int64 (rows, channels)")
+        if values.size and int(max(values.max(), -int(values.min()))) > self.bound:
+            raise CryptoError("overflow", "a value exceeds the layout's bound")
+
+
+@dataclass(frozen=True)
+class Ciphertexts:
+    """n fresh or received ciphertexts; `raw` is their wire form (n, size) uint8, `inner` the scheme's own form."""
+
+    raw: NDArray[np.uint8] = field(repr=False)
+    inner: Any = field(repr=False)
+
+    def __len__(self) -> int:
+        return int(self.raw.shape[0])
+
+
+@dataclass(frozen=True)
+class Sums:
+    """n sums under encryption, not re-randomised; they cannot be sent."""
+
+    count: int
+    inner: Any = field(repr=False)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __reduce__(self) -> NoReturn:
+        raise CryptoError("not_released", "sums leave a party only through release")
+
+
+@dataclass(frozen=True)
+class Response:
+    """`count` re-randomised sums in `raw` (k, size) uint8."""
+
+    raw: NDArray[np.uint8] = field(repr=False)
+    count: int
+
+
+class PublicKey(ABC):
+    """What anybody may compute with."""
+
+    scheme: str
+    size: int  # bytes of one ciphertext
+
+    @abstractmethod
+    def encode(self) -> bytes:
+        """The key for a peer; `decode_public` reads it."""
+
+    @abstractmethod
+    def ciphertexts(self, raw: NDArray[np.uint8]) -> Ciphertexts:
+        """Received ciphertexts (n, size), validated; CryptoError "bad_ciphertext"."""
+
+    @abstractmethod
+    def encrypt(self, values: Ints, layout: Layout) -> Ciphertexts:
+        """Fresh ciphertexts of int64 (n, channels)."""
+
+    @abstractmethod
+    def histogram(self, ct: Ciphertexts, bins: NDArray[np.uint16], n_bins: int, rows: Ints | None) -> Sums:
+        """features * n_bins sums, feature-major, over the chosen rows (all when None); bins is (n, features)."""
+
+    @abstractmethod
+    def add(self, a: Sums, b: Sums) -> Sums:
+        """Element-wise sums of two batches of one length."""
+
+    @abstractmethod
+    def subtract(self, a: Sums, b: Sums) -> Sums:
+        """Element-wise differences; the layout's bound must hold for the result."""
+
+    @abstractmethod
+    def multiply_plain(self, ct: Ciphertexts, factors: Ints) -> Sums:
+        """Each ciphertext times its own signed factor (n,); the layout's bound must hold for the result."""
+
+    @abstractmethod
+    def release(self, sums: Sums, layout: Layout) -> Response:
+        """Packed, re-randomised, and fit to be sent."""
+
+
+class SecretKey(ABC):
+    """The owner's side; not serialised, not shown."""
+
+    scheme: str
+
+    @property
+    @abstractmethod
+    def public(self) -> PublicKey: ...
+
+    @abstractmethod
+    def encrypt(self, values: Ints, layout: Layout) -> Ciphertexts:
+        """Fresh ciphertexts, by the owner's faster way."""
+
+    @abstractmethod
+    def decrypt(self, response: Response, layout: Layout) -> Ints:
+        """int64 (count, channels)."""
+
+    @abstractmethod
+    def response(self, raw: NDArray[np.uint8], count: int, layout: Layout) -> Response:
+        """A received response, validated; CryptoError "bad_ciphertext"."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(...)"
+
+    def __reduce__(self) -> NoReturn:
+        raise CryptoError("secret_key", "secret keys are not serialised")
+
+
+def check_bins(bins: NDArray[np.uint16], n: int, n_bins: int) -> None:
+    """CryptoError "bad_shape" unless bins is a C-ordered uint16 (n, features) and n_bins is sensible."""
+    if bins.ndim != 2 or bins.shape[0] != n or bins.dtype != np.uint16 or not 1 <= n_bins <= 1 << 16:
+        raise CryptoError("bad_shape", "bins are uint16 (rows, features) below n_bins")

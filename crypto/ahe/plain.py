@@ -1,0 +1,84 @@
+"""A fake with the real interface and no secrecy at all, so that protocol tests run in milliseconds.
+
+Guarantee: the same sums as every real scheme. Not guaranteed: any secrecy. `generate` cannot name it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parley.crypto.ahe.base import Ciphertexts, Ints, Layout, PublicKey, Response, SecretKey, Sums, check_bins
+from parley.crypto.errors import CryptoError
+
+
+class PlainPublicKey(PublicKey):
+    """`size` is 8 bytes a channel."""
+
+    scheme = "plain"
+
+    def __init__(self, channels: int) -> None:
+        self.channels = channels
+        self.size = 8 * channels
+
+    def encode(self) -> bytes:
+        return b"plain\x00" + self.channels.to_bytes(2, "big")
+
+    @classmethod
+    def decode(cls, raw: bytes) -> PlainPublicKey:
+        return cls(int.from_bytes(raw[6:8], "big"))
+
+    def ciphertexts(self, raw: NDArray[np.uint8]) -> Ciphertexts:
+        if raw.ndim != 2 or raw.shape[1] != self.size:
+            raise CryptoError("bad_ciphertext", "ciphertexts of another size")
+        return Ciphertexts(raw, np.ascontiguousarray(raw).view(np.int64).reshape(-1, self.channels))
+
+    def encrypt(self, values: Ints, layout: Layout) -> Ciphertexts:
+        layout.check(values)
+        data = np.ascontiguousarray(values)
+        return Ciphertexts(data.view(np.uint8).reshape(len(data), self.size), data)
+
+    def histogram(self, ct: Ciphertexts, bins: NDArray[np.uint16], n_bins: int, rows: Ints | None) -> Sums:
+        check_bins(bins, len(ct), n_bins)
+        chosen = np.arange(len(ct)) if rows is None else rows
+        features = bins.shape[1]
+        out = np.zeros((features, n_bins, self.channels), np.int64)
+        picked = bins[chosen].astype(np.int64)
+        for f in range(features):
+            np.add.at(out[f], picked[:, f], ct.inner[chosen])
+        return Sums(features * n_bins, out.reshape(-1, self.channels))
+
+    def add(self, a: Sums, b: Sums) -> Sums:
+        return Sums(len(a), a.inner + b.inner)
+
+    def subtract(self, a: Sums, b: Sums) -> Sums:
+        return Sums(len(a), a.inner - b.inner)
+
+    def multiply_plain(self, ct: Ciphertexts, factors: Ints) -> Sums:
+        return Sums(len(ct), ct.inner * factors[:, None])
+
+    def release(self, sums: Sums, layout: Layout) -> Response:
+        data = np.ascontiguousarray(sums.inner)
+        return Response(data.view(np.uint8).reshape(len(data), self.size), len(data))
+
+
+class PlainSecretKey(SecretKey):
+    scheme = "plain"
+
+    def __init__(self, channels: int) -> None:
+        self._public = PlainPublicKey(channels)
+
+    @property
+    def public(self) -> PlainPublicKey:
+        return self._public
+
+    def encrypt(self, values: Ints, layout: Layout) -> Ciphertexts:
+        return self._public.encrypt(values, layout)
+
+    def decrypt(self, response: Response, layout: Layout) -> Ints:
+        return np.ascontiguousarray(response.raw).view(np.int64).reshape(response.count, layout.channels)
+
+    def response(self, raw: NDArray[np.uint8], count: int, layout: Layout) -> Response:
+        if raw.shape != (count, self._public.size):
+            raise CryptoError("bad_ciphertext", "a response of another size")
+        return Response(raw, count)

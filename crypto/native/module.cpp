@@ -1,0 +1,9 @@
+#include <nanobind/nanobind.h>
+
+void bind_curve(nanobind::module_& m);
+void bind_montgomery(nanobind::module_& m);
+
+NB_MODULE(_native, m) {
+  bind_curve(m);
+  bind_montgomery(m);
+}

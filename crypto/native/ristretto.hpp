@@ -1,0 +1,24 @@
+// Batch ristretto255: one common scalar, n elements. `digits` null: no multiplication. `out` null: check only.
+// ok[i] is 0 for a non-canonical encoding, the identity as input, and the identity as result.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace parley {
+
+struct RistrettoKernel {
+    void (*multiply)(std::uint8_t* out, const std::uint8_t* in, std::uint8_t* ok, std::size_t n,
+                     const std::int8_t* digits);
+    void (*hash)(std::uint8_t* out, const std::uint8_t* uniform64, std::uint8_t* ok, std::size_t n,
+                 const std::int8_t* digits);
+};
+
+inline constexpr std::uint8_t GENERATOR[32] = {0xe2, 0xf2, 0xae, 0x0a, 0x6a, 0xbc, 0x4e, 0x71, 0xa8, 0x84, 0xa9,
+                                               0x61, 0xc5, 0x00, 0x51, 0x5f, 0x58, 0xe3, 0x0b, 0x6a, 0xa5, 0x82,
+                                               0xdd, 0x8d, 0xb6, 0xa6, 0x59, 0x45, 0xe0, 0x8d, 0x2d, 0x76};
+
+extern const RistrettoKernel RISTRETTO_BASELINE;
+extern const RistrettoKernel RISTRETTO_IFMA; // only where cpu_has_ifma()
+bool cpu_has_ifma();
+
+} // namespace parley
