@@ -1,0 +1,1 @@
+"""What one party uses alone and every federated job uses too."""

@@ -1,0 +1,1 @@
+"""Scoring with a trained model at one party, offline and online."""
