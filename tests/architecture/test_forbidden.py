@@ -11,7 +11,9 @@ WAITS_ALLOWED: dict[str, str] = {
     "protocols/kit/exchange.py": "Session._get bounds every carrier wait by the step's patience",
     "protocols/kit/host.py": "a sender waits for the child's next message; the step's deadline ends the child and it",
 }
-LENGTH_ALLOWED: dict[str, str] = {}
+LENGTH_ALLOWED: dict[str, str] = {
+    "coordinator/store/migrations/versions/0001_first.py": "a migration is one list of tables, as Alembic wrote it",
+}
 
 PLANTED = [
     "import pickle",

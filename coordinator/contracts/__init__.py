@@ -1,0 +1,1 @@
+"""Assembling the contract that every party signs. The coordinator signs nothing itself."""

@@ -1,0 +1,1 @@
+"""Pure transition tables of jobs, steps and party links: (state, event) -> (state, effects), no I/O."""
