@@ -57,8 +57,9 @@ nb::tuple multiply(Bytes points, Digits digits, int threads) {
   const std::int8_t* k = digits_of(digits);
   const std::size_t n = points.shape(0);
   Out out = fresh(n, 32), ok = fresh(n, 1);
+  const RistrettoKernel& kernel = ristretto_kernel();
   chunks(n, threads, [&, o = out.data(), g = ok.data(), p = points.data()](std::size_t at, std::size_t m) {
-    RISTRETTO_BASELINE.multiply(o + 32 * at, p + 32 * at, g + at, m, k);
+    kernel.multiply(o + 32 * at, p + 32 * at, g + at, m, k);
   });
   return nb::make_tuple(out, ok);
 }
@@ -72,11 +73,12 @@ nb::tuple hash(Bytes data, Offsets offsets, Bytes dst, Digits digits, int thread
   for (std::size_t i = 0; i < n; ++i) need(at_[i] <= at_[i + 1], "ascending offsets");
   const Expander expander(dst.data(), dst.shape(0));
   Out out = fresh(n, 32), ok = fresh(n, 1);
+  const RistrettoKernel& kernel = ristretto_kernel();
   chunks(n, threads, [&, o = out.data(), g = ok.data(), d = data.data()](std::size_t at, std::size_t m) {
     std::uint8_t uniform[64 * CHUNK];
     for (std::size_t i = 0; i < m; ++i)
       expander.expand(uniform + 64 * i, d + at_[at + i], static_cast<std::size_t>(at_[at + i + 1] - at_[at + i]));
-    RISTRETTO_BASELINE.hash(o + 32 * at, uniform, g + at, m, k);
+    kernel.hash(o + 32 * at, uniform, g + at, m, k);
   });
   return nb::make_tuple(out, ok);
 }
@@ -86,8 +88,9 @@ nb::tuple from_uniform(Bytes rows, int threads) {
   need(rows.ndim() == 2 && rows.shape(1) == 64, "rows (n, 64)");
   const std::size_t n = rows.shape(0);
   Out out = fresh(n, 32), ok = fresh(n, 1);
+  const RistrettoKernel& kernel = ristretto_kernel();
   chunks(n, threads, [&, o = out.data(), g = ok.data(), p = rows.data()](std::size_t at, std::size_t m) {
-    RISTRETTO_BASELINE.hash(o + 32 * at, p + 64 * at, g + at, m, nullptr);
+    kernel.hash(o + 32 * at, p + 64 * at, g + at, m, nullptr);
   });
   return nb::make_tuple(out, ok);
 }
@@ -96,6 +99,7 @@ nb::tuple from_uniform(Bytes rows, int threads) {
 
 void bind_curve(nb::module_& m) {
   m.def("ristretto_multiply", &multiply);
+  m.def("ristretto_kernel", [] { return &ristretto_kernel() == &RISTRETTO_BASELINE ? "baseline" : "ifma"; });
   m.def("ristretto_hash", &hash);
   m.def("ristretto_from_uniform", &from_uniform);
 }

@@ -20,5 +20,6 @@ inline constexpr std::uint8_t GENERATOR[32] = {0xe2, 0xf2, 0xae, 0x0a, 0x6a, 0xb
 extern const RistrettoKernel RISTRETTO_BASELINE;
 extern const RistrettoKernel RISTRETTO_IFMA; // only where cpu_has_ifma()
 bool cpu_has_ifma();
+const RistrettoKernel& ristretto_kernel(); // the one to use here and now; throws on an unknown PARLEY_CPU
 
 } // namespace parley

@@ -1,0 +1,88 @@
+"""Every instruction set gives the same bytes: the portable kernel is the reference, the chosen one is compared."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from parley.crypto import _native, curve
+from parley.crypto.curve import ORDER, Ids
+
+P = 2**255 - 19
+SIZES = (0, 1, 7, 8, 9, 255, 256, 257)
+
+
+@pytest.fixture(autouse=True)
+def two_paths(monkeypatch):
+    monkeypatch.delenv("PARLEY_CPU", raising=False)
+    if _native.ristretto_kernel() == "baseline":
+        pytest.skip("this CPU has the portable kernel only: nothing to compare it with")
+
+
+def both(monkeypatch, work):
+    """The result on the CPU's own path, then on the portable one."""
+    fast = work()
+    monkeypatch.setenv("PARLEY_CPU", "baseline")
+    assert _native.ristretto_kernel() == "baseline"
+    slow = work()
+    monkeypatch.delenv("PARLEY_CPU")
+    return fast, slow
+
+
+def same(monkeypatch, work):
+    fast, slow = both(monkeypatch, work)
+    for f, s in zip(fast, slow, strict=True):
+        assert np.array_equal(f, s)
+    return slow
+
+
+def digits(k: int) -> np.ndarray:
+    return curve._digits(k.to_bytes(32, "little"))
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_hash_and_multiply(monkeypatch, n):
+    ids = Ids.from_list([b"id-%d" % i for i in range(n)])
+    k = digits(0x1234567 << 200)
+    points, ok = same(monkeypatch, lambda: _native.ristretto_hash(ids.data, ids.offsets, curve._tag(b"t"), k, 2))
+    assert ok.all()
+    assert len(points) == n
+    products, ok = same(monkeypatch, lambda: _native.ristretto_multiply(points, digits(ORDER - 3), 1))
+    assert ok.all()
+    assert len(products) == n
+
+
+def encodings() -> np.ndarray:
+    """Valid, invalid and non-canonical rows mixed, so that a bad lane always has good neighbours."""
+    rng = np.random.default_rng(11)
+    rows = [int(x).to_bytes(32, "little") for x in (0, 1, 2, P - 1, P, P + 1, 2**255 - 1, 2**256 - 1)]
+    rows += [(P + k).to_bytes(32, "little") for k in range(-32, 19)]
+    rows += [k.to_bytes(32, "little") for k in range(256)]
+    rows += [bytes(r) for r in rng.integers(0, 256, (1500, 32), dtype=np.uint8) & np.uint8(0xFE)]
+    valid = curve.hash_to_group(Ids.from_list([b"v%d" % i for i in range(len(rows))]), b"t")
+    mixed = np.empty((2 * len(rows), 32), np.uint8)
+    mixed[0::2] = np.frombuffer(b"".join(rows), np.uint8).reshape(-1, 32)
+    mixed[1::2] = valid
+    mixed[1::8, 31] |= 0x80
+    return mixed
+
+
+def test_validity_and_products_of_hostile_encodings(monkeypatch):
+    rows = encodings()
+    for k in (1, 2, 8, ORDER - 1, int.from_bytes(curve.random_scalar(), "little")):
+        _, ok = same(monkeypatch, lambda k=k: _native.ristretto_multiply(rows, digits(k), 1))
+        assert 0.3 < ok.mean() < 0.9
+        assert not ok[1::8].any()
+
+
+def test_extreme_field_values_are_mapped_alike(monkeypatch):
+    edge = [0, 1, 2, P - 1, P, P + 1, 2**255 - 1, 2**255, 2**256 - 1, (P + 1) // 2]
+    rows = [a.to_bytes(32, "little") + b.to_bytes(32, "little") for a in edge for b in edge]
+    uniform = np.frombuffer(b"".join(rows), np.uint8).reshape(-1, 64)
+    same(monkeypatch, lambda: _native.ristretto_from_uniform(uniform, 1))
+
+
+def test_an_unknown_path_is_refused(monkeypatch):
+    monkeypatch.setenv("PARLEY_CPU", "quantum")
+    with pytest.raises(ValueError, match="PARLEY_CPU"):
+        _native.ristretto_kernel()
