@@ -1,0 +1,1 @@
+"""How good a model is: measures of kept scores against kept or local labels."""

@@ -1,0 +1,130 @@
+"""What lasts from round to round: scores, trees and early stopping at the label party; splits at a features party."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parley.components.features.spec import BinSpec
+from parley.components.training.gbdt import EarlyStopping, validation_loss
+from parley.components.training.objectives import Objective, quantise
+from parley.components.training.trees import Model, Tree
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass
+class Course:
+    """The label party's training so far: raw scores (n, K) of all rows, rounds of trees, the losses watched."""
+
+    objective: Objective
+    base: Floats
+    raw: Floats = field(repr=False)
+    stopping: EarlyStopping
+    best_raw: Floats = field(repr=False)
+    rounds: list[tuple[Tree, ...]] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list, repr=False)
+
+    @classmethod
+    def begin(cls, objective: Objective, y: Floats, training: Mask, patience: int) -> Course:
+        """The start scores; DataError "bad_labels", "one_class", "no_rows" for labels that cannot be learnt."""
+        objective.labels(y)
+        base = objective.base_score(objective.labels(y[training]))
+        raw = np.tile(base, (y.size, 1))
+        return cls(objective, base, raw, EarlyStopping(patience), raw.copy())
+
+    def channels(self, y: Floats, k: int, start: Floats, sample: Ints, scale_bits: int) -> tuple[Ints, int]:
+        """(m, 2) fixed-point g and h of output k, at most 2^scale_bits in size, and the bits g was shifted down by.
+
+        A regression's gradients may be large; shifting them fits them into one layout without telling their size.
+        DataError "fixed_point_overflow" when sums of the unshifted would not fit.
+        """
+        g, h = (part[sample, k : k + 1] for part in self.objective.gradients(y, start))
+        quantise(g, h, scale_bits)
+        most = float(np.abs(g).max(initial=0.0))
+        shift = 0 if most <= 1 else int(np.frexp(most)[1])
+        return quantise(np.ldexp(g, -shift), h, scale_bits), shift
+
+    def end_round(self, trees: tuple[Tree, ...], y: Floats, training: Mask, planned: int) -> bool:
+        """Note a round whose scores are in `raw`; True when it was the last."""
+        watched = training if training.all() else ~training
+        loss = validation_loss(self.objective, y[watched], self.raw[watched])
+        index = len(self.rounds)
+        self.rounds.append(trees)
+        self.losses.append(loss)
+        stop = self.stopping.update(index, loss)
+        if self.stopping.best_round == index:
+            self.best_raw = self.raw.copy()
+        return stop or index + 1 == planned
+
+    @property
+    def kept(self) -> int:
+        """How many rounds the model keeps: up to the best one with early stopping, else all."""
+        return self.stopping.best_round + 1 if self.stopping.patience else len(self.rounds)
+
+    def model(self, spec: BinSpec) -> Model:
+        return Model(self.objective, spec, tuple(self.base.tolist()), tuple(self.rounds[: self.kept]))
+
+    def predictions(self) -> Floats:
+        """(n, K) of the kept model for every row."""
+        return self.objective.predict(self.best_raw if self.stopping.patience else self.raw)
+
+    def state(self, spec: BinSpec) -> dict[str, Any]:
+        """For a checkpoint."""
+        whole = Model(self.objective, spec, tuple(self.base.tolist()), tuple(self.rounds))
+        return {
+            "model": json.dumps(whole.to_dict()),
+            "raw": self.raw.copy(),
+            "best_raw": self.best_raw.copy(),
+            "losses": np.array(self.losses),
+            "best": float(self.stopping.best),
+            "best_round": self.stopping.best_round,
+        }
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint of the same job; DataError "bad_model" when it is not one."""
+        model = Model.from_dict(json.loads(state["model"]))
+        self.rounds = list(model.rounds)
+        self.base = np.array(model.base_score)
+        self.raw, self.best_raw = np.array(state["raw"]), np.array(state["best_raw"])
+        self.losses = np.asarray(state["losses"]).tolist()
+        self.stopping.best, self.stopping.best_round = float(state["best"]), int(state["best_round"])
+
+
+@dataclass
+class Splits:
+    """A features party's part of the model: for each of its splits tree, node, feature, and left bins (s, B)."""
+
+    tree: list[int] = field(default_factory=list)
+    node: list[int] = field(default_factory=list)
+    feature: list[int] = field(default_factory=list)
+    left: list[NDArray[np.uint8]] = field(default_factory=list, repr=False)
+
+    def add(self, tree: int, nodes: NDArray[Any], features: NDArray[Any], left: NDArray[np.uint8]) -> None:
+        self.tree += [tree] * len(nodes)
+        self.node += nodes.tolist()
+        self.feature += features.tolist()
+        self.left += list(left)
+
+    def state(self, width: int, below_tree: int | None = None) -> dict[str, Any]:
+        """As arrays, for the vault; only of trees below a number when it is given."""
+        tree = np.array(self.tree, dtype=np.int64)
+        keep = np.flatnonzero(tree < below_tree) if below_tree is not None else np.arange(tree.size)
+        left = np.array(self.left, dtype=np.uint8).reshape(tree.size, width)
+        return {
+            "tree": tree[keep],
+            "node": np.array(self.node, dtype=np.int64)[keep],
+            "feature": np.array(self.feature, dtype=np.int64)[keep],
+            "left": left[keep],
+        }
+
+    @classmethod
+    def of(cls, state: dict[str, Any]) -> Splits:
+        tree, node, feature = (np.asarray(state[k]).tolist() for k in ("tree", "node", "feature"))
+        return cls(tree, node, feature, list(np.asarray(state["left"])))

@@ -1,0 +1,161 @@
+"""From a party's table to what boosting needs of it: feature columns, labels as numbers, samples from public coins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parley.components.errors import DataError
+from parley.components.features import Binning, fit_bins
+from parley.protocols.gbdt.params import Params
+from parley.protocols.inputs import ROW, need_columns, one_of
+from parley.protocols.kit import Cast, Session
+from parley.wire.errors import ParleyError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Bins = NDArray[np.uint16]
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class PartData:
+    """One party's features of the aligned rows: `bins` (n, F), how they were made, and the rows' ids (n,)."""
+
+    bins: Bins = field(repr=False)
+    binning: Binning
+    rows: Ints = field(repr=False)
+
+    @property
+    def n_bins(self) -> tuple[int, ...]:
+        return self.binning.n_bins if self.binning.columns else ()
+
+
+@dataclass(frozen=True)
+class LabelData:
+    """The label party's: its features, and labels (n,) as numbers, NaN where missing."""
+
+    part: PartData
+    y: Floats = field(repr=False)
+
+
+def feature_columns(params: Params, me: str, columns: list[str], *, label: bool) -> list[str]:
+    """This party's features in the dataset's order, or as `columns` names them; ParleyError "unknown_column"."""
+    no_features = {ROW, one_of(params.id, me)} | ({params.label} if label else set())
+    listed = params.exclude if isinstance(params.exclude, list) else params.exclude.get(me, [])
+    if isinstance(params.exclude, dict):
+        need_columns(listed, columns, me)
+    if me in params.columns:
+        need_columns(params.columns[me], columns, me)
+        return [c for c in params.columns[me] if c not in no_features]
+    return [c for c in columns if c not in no_features and c not in listed]
+
+
+def part_data(table: pa.Table, rows: Ints, columns: list[str], max_bins: int, training: Mask) -> PartData:
+    """Bins of the aligned `table`, with edges from its `training` rows; a party may have no column at all."""
+    if not columns:
+        return PartData(np.empty((rows.size, 0), dtype=np.uint16), Binning(()), rows)
+    seen = table if training.all() else table.filter(training)
+    binning = fit_bins(seen, columns, max_bins)
+    return PartData(np.ascontiguousarray(binning.transform(table)), binning, rows)
+
+
+def label_values(column: pa.ChunkedArray, params: Params) -> Floats:
+    """(n,) labels as numbers, NaN where missing; DataError "bad_labels" for values that have no number.
+
+    Binary: `positive` is 1 and all else 0, or the column is 0/1 or truth values. Classes: numbers 0 .. K-1 as they are,
+    anything else by its rank among the sorted distinct values, of which there must be K. Regression: numbers.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if params.objective == "binary" and params.positive is not None:
+        wanted = str(params.positive)
+        texts = column.cast(pa.string())
+        if wanted not in set(pc.unique(texts).to_pylist()):
+            raise DataError("bad_labels", "no label has the value `positive` names", "look at the label's values")
+        return _floats(pc.equal(texts, wanted))
+    numeric = pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type)
+    if params.objective == "multi":
+        return _ranked(column, params.outputs, numeric)
+    if not numeric and not pa.types.is_decimal(column.type):
+        raise DataError("bad_labels", f"labels of type {column.type} are no numbers", "say which is 1: `positive`")
+    return _floats(column)
+
+
+def _ranked(column: pa.ChunkedArray, classes: int, numeric: bool) -> Floats:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if numeric:
+        values = _floats(column)
+        present = values[~np.isnan(values)]
+        if present.size == 0 or (present.min() >= 0 and present.max() < classes and bool((present % 1 == 0).all())):
+            return values
+    distinct = pc.unique(column.drop_null())
+    if len(distinct) != classes:
+        raise DataError("bad_labels", f"the labels have {len(distinct)} values where classes is {classes}")
+    ranked = distinct.take(pc.array_sort_indices(distinct))
+    return _floats(pc.index_in(column, value_set=ranked, skip_nulls=True).cast(pa.float64()))
+
+
+def _floats(column: Any) -> Floats:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8())
+    return np.asarray(pc.fill_null(column.cast(pa.float64()), float("nan")).to_numpy(), dtype=np.float64)
+
+
+# ---------------------------------------------------------------- samples that all parties draw alike
+
+
+def training_rows(s: Session, rows: int) -> Mask:
+    """(n,) rows that are not held out for validation; at least one on each side where validation > 0."""
+    out = np.ones(rows, dtype=bool)
+    if s.params.validation > 0:
+        held = min(max(1, round(rows * s.params.validation)), rows - 1)
+        if held < 1:
+            raise ParleyError("no_rows", "There are too few rows to hold any out for validation.")
+        out[s.coins.permutation(rows)[:held]] = False
+    return out
+
+
+def sampled_rows(s: Session, training: Mask, round_index: int) -> Ints:
+    """(m,) rising positions of the training rows that this round's trees learn from."""
+    rows = np.flatnonzero(training)
+    if s.params.subsample < 1:
+        count = max(1, round(rows.size * s.params.subsample))
+        rows = np.sort(rows[s.at(round=round_index).coins.permutation(rows.size)[:count]])
+    return rows
+
+
+def allowed_features(s: Session, party: str, features: int, round_index: int) -> Mask:
+    """(F,) which of a party's features this round's trees may use; at least one where there is any."""
+    out = np.ones(features, dtype=bool)
+    if s.params.column_sample < 1 and features:
+        where = parties_in_order(s.cast).index(party)
+        count = max(1, round(features * s.params.column_sample))
+        out[:] = False
+        out[s.at(round=round_index, party=where).coins.permutation(features)[:count]] = True
+    return out
+
+
+def parties_in_order(cast: Cast) -> tuple[str, ...]:
+    """Label first, then features in the job's order: the order of the joined features."""
+    return (*cast["label"], *cast["features"])
+
+
+def groups(n_bins: tuple[int, ...], allowed: Mask) -> list[tuple[int, Ints]]:
+    """Allowed features by number of bins: (bins, features (f,)), fewest first; one histogram answer each."""
+    sizes = np.asarray(n_bins, dtype=np.int64)
+    return [(int(b), np.flatnonzero(allowed & (sizes == b))) for b in np.unique(sizes[allowed])]

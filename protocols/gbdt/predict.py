@@ -1,0 +1,215 @@
+"""Scores of aligned rows by a model that vertical boosting trained, all trees at once.
+
+Ideal functionality: the label party gets the model's score of every aligned row. Adversary: semi-honest.
+
+    step  from -> to          message   carries                                          bytes
+    1     features -> label   Sides     per tree, which side of its splits each row takes  1/8 per row and split
+
+Label learns, for each row, its side at every split of the features parties (`directions`), also at nodes that the row
+does not reach. Features learns nothing but its own number of aligned rows. Coordinator: sizes.
+Source: Cheng et al., *SecureBoost*, 2019; here each side answers once, without being asked node by node.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from parley.components.features import Binning
+from parley.components.training.trees import Model, Tree
+from parley.protocols.gbdt.course import Splits
+from parley.protocols.gbdt.data import label_values
+from parley.protocols.gbdt.params import Params as TrainParams
+from parley.protocols.inputs import aligned_rows, kept, need_columns, table_of, take_rows, together, told
+from parley.protocols.kit import (
+    SEMI_HONEST,
+    Cast,
+    Flow,
+    Message,
+    Protocol,
+    Session,
+    Sizes,
+    Step,
+    StepInputs,
+    StepOutputs,
+    array,
+    message,
+)
+from parley.wire.errors import ParleyError
+
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+MAX_SPLITS = 1 << 20
+
+
+@message("gbdt.predict.sides/1")
+class Sides(Message):
+    tree: int
+    node: Annotated[NDArray[np.uint32], array("n", dtype="uint32")]
+    left: Annotated[NDArray[np.uint8], array("n", "bytes", dtype="uint8")]
+
+    def check(self) -> None:
+        if self.tree < 0 or np.unique(self.node).size != self.node.size:
+            raise ValueError("a tree's splits are named twice")
+
+
+class Params(BaseModel):
+    """`label` names a column of labels to keep beside the scores, where there is one; `positive` as in training.
+
+    `trees` and `depth` bound the model: what it was trained with, at most (classes count as trees).
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    label: str | None = None
+    positive: str | int | None = None
+    trees: int = Field(default=100, ge=1, le=200_000)
+    depth: int = Field(default=6, ge=1, le=10)
+
+
+def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
+    """One bit per row and split, at most 2^depth - 1 splits a tree."""
+    (label,) = cast["label"]
+    n = min((sizes.rows[p] for p in cast.parties() if p in sizes.rows), default=0)
+    splits = min(params.trees * (2**params.depth - 1), MAX_SPLITS)
+    size = splits * (n // 8 + 1 + 4) + 16 * params.trees
+    return [Flow(Sides.TAG, party, label, params.trees + 1, size) for party in cast["features"]]
+
+
+PREDICT = Protocol(
+    "gbdt/predict",
+    version=1,
+    security=SEMI_HONEST,
+    summary="Scores of aligned rows by a model of vertical boosting.",
+    roles={"label": "one", "features": "many"},
+    steps=[Step("features", "label", Sides, "directions", stream=True)],
+    learns={"label": ["scores", "directions"], "features": [], "coordinator": ["sizes"]},
+    params=Params,
+    cost=cost,
+)
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """The label party's model, the parties in the order of its features, and its own bins (n, F0) of the rows."""
+
+    model: Model
+    order: tuple[str, ...]
+    own: NDArray[np.uint16] = field(repr=False)
+
+    def tree_scores(self, tree: Tree, sides: dict[int, Mask]) -> NDArray[np.float64]:
+        """(n,) raw scores of one tree; `sides` holds (n,) who goes left for each split of another party."""
+        at = np.zeros(self.own.shape[0], dtype=np.int64)
+        for index, node in enumerate(tree.nodes):
+            if node.is_leaf:
+                continue
+            if node.feature < self.own.shape[1]:
+                left = node.goes_left(self.own[:, node.feature], self.model.spec.missing(node.feature))
+            else:
+                left = sides[index]
+            here = at == index
+            at[here] = np.where(left[here], node.left, node.right)
+        return np.array([n.weight for n in tree.nodes])[at]
+
+
+@PREDICT.role("label")
+async def label(s: Session, scorer: Scorer) -> NDArray[np.float64]:
+    """(n, K) predictions."""
+    answers = await together(*(_sides(s, p, scorer.own.shape[0]) for p in s.peers("features")))
+    sides: dict[tuple[int, int], Mask] = {}
+    for answer in answers:
+        sides |= answer
+    model = scorer.model
+    raw = np.tile(np.asarray(model.base_score), (scorer.own.shape[0], 1))
+    trees = [(k, tree) for trees in model.rounds for k, tree in enumerate(trees)]
+    for t, (k, tree) in enumerate(trees):
+        wanted = [i for i, n in enumerate(tree.nodes) if not n.is_leaf and n.feature >= scorer.own.shape[1]]
+        if any((t, i) not in sides for i in wanted):
+            raise ParleyError("model_mismatch", "A party lacks splits of this model.", "Train again, or use its step.")
+        raw[:, k] += await s.compute(scorer.tree_scores, tree, {i: sides[t, i] for i in wanted})
+        s.progress(t + 1, len(trees), "scoring")
+    return model.objective.predict(raw)
+
+
+async def _sides(s: Session, peer: str, rows: int) -> dict[tuple[int, int], Mask]:
+    out: dict[tuple[int, int], Mask] = {}
+    async for chunk in s.stream(peer, Sides, bytes=-(-rows // 8)):
+        flags = np.unpackbits(chunk.left, axis=1, count=rows).astype(bool)
+        for node, left in zip(chunk.node.tolist(), flags, strict=True):
+            if (chunk.tree, node) in out or len(out) == MAX_SPLITS:
+                raise ParleyError("protocol_violation", f"{peer} sent the sides of a split twice.", party=peer)
+            out[chunk.tree, node] = left
+    return out
+
+
+@PREDICT.role("features")
+async def features(s: Session, splits: Splits, bins: NDArray[np.uint16]) -> None:
+    out = s.stream(s.peer("label"), Sides)
+    tree = np.array(splits.tree, dtype=np.int64)
+    for t in np.unique(tree):
+        chosen = np.flatnonzero(tree == t)
+        left = [splits.left[i][bins[:, splits.feature[i]]].astype(bool) for i in chosen]
+        nodes = np.array([splits.node[i] for i in chosen], dtype=np.uint32)
+        await out.put(Sides(int(t), nodes, np.packbits(np.stack(left), axis=1)))
+    await out.close()
+
+
+def _model(inputs: StepInputs, key: str) -> dict[str, Any]:
+    found = kept(inputs, key)
+    if found is None:
+        raise ParleyError("no_model", "No earlier step left a model here.", "Let it need the training step.")
+    return found
+
+
+def _bins(s: Session, inputs: StepInputs, model: dict[str, Any]) -> tuple[NDArray[np.uint16], Any, Ints]:
+    rows = aligned_rows(inputs)
+    table = take_rows(table_of(inputs, s.me), rows)
+    record = json.loads(model["binning"])
+    if not record["columns"]:
+        return np.empty((rows.size, 0), dtype=np.uint16), table, rows
+    with told():
+        return np.ascontiguousarray(Binning.from_dict(record).transform(table)), table, rows
+
+
+@PREDICT.job("label")
+async def label_job(s: Session, inputs: StepInputs) -> StepOutputs:
+    """Needs the training and an alignment; keeps `scores`, and `labels` when asked; tells the count."""
+    kept_model = _model(inputs, "model")
+    bins, table, rows = await s.compute(_bins, s, inputs, kept_model)
+    with told():
+        model = Model.from_dict(json.loads(kept_model["model"]))
+    scores = await label(s, Scorer(model, tuple(kept_model["order"]), bins))
+    keep = {"scores": scores, "rows": rows, "task": kept_model["task"]}
+    if s.params.label is not None:
+        need_columns([s.params.label], table.column_names, s.me)
+        with told():
+            keep["labels"] = label_values(table.column(s.params.label), _as_trained(s.params, model))
+    return StepOutputs(keep=keep, result={"rows": int(rows.size)})
+
+
+def _as_trained(params: Params, model: Model) -> TrainParams:
+    kinds = {"logistic": "binary", "softmax": "multi", "squared": "regression"}
+    classes = model.objective.classes if model.objective.loss == "softmax" else None
+    fields = {"label": params.label, "objective": kinds[model.objective.loss], "classes": classes}
+    return TrainParams.model_validate({**fields, "positive": params.positive})
+
+
+@PREDICT.job("features")
+async def features_job(s: Session, inputs: StepInputs) -> StepOutputs:
+    """Needs the training and an alignment; keeps and tells nothing."""
+    kept_part = _model(inputs, "left")
+    bins, _, _ = await s.compute(_bins, s, inputs, kept_part)
+    await features(s, Splits.of(kept_part), bins)
+    return StepOutputs()
+
+
+def _check_data(params: Params, cast: Cast, me: str, schema: dict[str, str]) -> None:
+    if params.label is not None and me in cast["label"]:
+        need_columns([params.label], schema, me)
+
+
+PREDICT.data_checks.append(_check_data)

@@ -1,0 +1,503 @@
+"""Boosted trees over columns of several parties, with labels at one of them (SecureBoost).
+
+Ideal functionality: the label party gets the structure and leaves of the trees that `components.training.gbdt` would
+grow on all columns joined; each features party gets its own splits (which of its columns, which bins go left). Nobody's
+labels, derivatives, columns or bin edges are shown to anybody else.
+
+Adversary: semi-honest; Paillier's decisional composite residuosity assumption hides each row's derivatives from the
+features parties. A histogram or direction that contradicts the label party's own sums is refused by name.
+
+    step  from -> to          message      carries                                          bytes
+    1     label -> features   Key          public key, number of rows                       modulus
+    2     features -> label   Shape        bins of each feature, and which are categories   5 per feature
+    3     features -> label   Names        column names, only with share_names              names
+    for each tree (a round of K classes has K trees):
+    4     label -> features   Gradients    encrypted (g, h) of each sampled row             key_bits/4 per row
+      for each level:
+    5     label -> features   Level        each row's open node; which nodes to sum up      2 per row
+    6     features -> label   Histograms   encrypted sums by feature and bin                key_bits/4 per packed sums
+    7     label -> features   Chosen       this party's winning splits                      10 + bins per split
+    8     features -> label   Directions   which rows at these nodes go left                1/8 per row
+    9     label -> features   TreeDone     whether another tree comes, rounds kept          9
+
+Of two sibling nodes only the smaller is summed; the label party subtracts. Answers are re-randomised.
+
+Label learns, for every node it asks about, the sums of its derivatives by feature and bin (`histograms`: it knows each
+row's derivative, so in small nodes it can tell which row lies in which bin), the sides of a winning split
+(`directions`), the number of features and bins (`feature_shapes`), their names with share_names (`feature_names`).
+Features learns how many rows are aligned (`rows`), which rows sit together in the nodes of each tree
+(`node_membership`: rows with like labels tend to sit together), its own winning splits (`own_splits`), the number of
+trees (`trees`). Coordinator: sizes.
+
+Not protected: what the trees' structure says about the label, against a features party that studies it; and anything
+against parties that pool what they hold.
+Source: Cheng, Fan, Jin, Liu, Chen, Papadopoulos, Yang, *SecureBoost*, 2019; Chen & Guestrin, *XGBoost*, 2016.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parley.components.features.spec import BinSpec
+from parley.components.training.split import Split
+from parley.components.training.trees import Model, Tree
+from parley.crypto.ahe import Ciphertexts, Layout, PublicKey, SecretKey
+from parley.protocols.gbdt import scheme
+from parley.protocols.gbdt.course import Course, Splits
+from parley.protocols.gbdt.data import (
+    LabelData,
+    PartData,
+    allowed_features,
+    groups,
+    sampled_rows,
+    training_rows,
+)
+from parley.protocols.gbdt.grow import CLOSED, Growing
+from parley.protocols.gbdt.params import Params, check_params
+from parley.protocols.inputs import together, told
+from parley.protocols.kit import (
+    SEMI_HONEST,
+    Cast,
+    Flow,
+    Message,
+    Protocol,
+    Session,
+    Sizes,
+    Step,
+    array,
+    message,
+)
+from parley.wire.errors import ParleyError
+
+CHUNK = 4096
+NAME_BYTES = 256
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+Ciphers = Annotated[NDArray[np.uint8], array("n", "size", dtype="uint8")]
+
+
+@message("gbdt.vertical.key/1")
+class Key(Message):
+    public: bytes
+    count: int
+
+
+@message("gbdt.vertical.shape/1")
+class Shape(Message):
+    n_bins: Annotated[NDArray[np.uint32], array("features", dtype="uint32")]
+    categorical: Annotated[NDArray[np.uint8], array("features", dtype="uint8")]
+
+    def check(self) -> None:
+        if self.n_bins.size == 0 or int(self.n_bins.min()) < 2 or np.any(self.categorical > 1):
+            raise ValueError("a features party needs features of at least two bins each")
+
+
+@message("gbdt.vertical.names/1")
+class Names(Message):
+    names: list[str]
+
+    def check(self) -> None:
+        if any(type(n) is not str or len(n.encode()) > NAME_BYTES for n in self.names):
+            raise ValueError(f"column names are texts of at most {NAME_BYTES} bytes")
+
+
+@message("gbdt.vertical.gradients/1")
+class Gradients(Message):
+    ciphertexts: Ciphers
+
+
+@message("gbdt.vertical.level/1")
+class Level(Message):
+    slot: Annotated[NDArray[np.uint16], array("n", dtype="uint16")]
+    build: Annotated[NDArray[np.uint16], array("b", dtype="uint16")]
+
+    def check(self) -> None:
+        wanted = np.unique(self.build)
+        if wanted.size != self.build.size or CLOSED in wanted or not np.isin(wanted, self.slot).all():
+            raise ValueError("a node to sum up has no rows or is named twice")
+
+
+@message("gbdt.vertical.histograms/1")
+class Histograms(Message):
+    sums: Ciphers
+    count: int
+
+
+@message("gbdt.vertical.chosen/1")
+class Chosen(Message):
+    slot: Annotated[NDArray[np.uint16], array("splits", dtype="uint16")]
+    node: Annotated[NDArray[np.uint32], array("splits", dtype="uint32")]
+    feature: Annotated[NDArray[np.uint32], array("splits", dtype="uint32")]
+    left: Annotated[NDArray[np.uint8], array("splits", "bins", dtype="uint8")]
+
+    def check(self) -> None:
+        if np.any(self.left > 1) or np.unique(self.slot).size != self.slot.size:
+            raise ValueError("a split is not a choice of bins, or a node is split twice")
+
+
+@message("gbdt.vertical.directions/1")
+class Directions(Message):
+    bits: Annotated[NDArray[np.uint8], array("bytes", dtype="uint8")]
+
+
+@message("gbdt.vertical.tree_done/1")
+class TreeDone(Message):
+    more: bool
+    kept: int
+
+
+def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
+    """For n rows, T trees times classes, depth D, B = bins + 1, F features, c = key_bits/4 bytes a ciphertext:
+    gradients T n c; levels T D 2n and up; histograms T 2^(D-1) (F B / packed + F) c; directions T D n/8;
+    splits T 2^D B.
+    """
+    (label,) = cast["label"]
+    n = min((sizes.rows[p] for p in cast.parties() if p in sizes.rows), default=0)
+    trees, depth, size = params.trees * params.outputs, params.depth, params.key_bits // 4
+    with told():
+        packed = params.layout(n).per_plaintext(params.key_bits - 1)
+    bins, nodes, levels = params.bins + 1, 2**depth, params.trees * params.outputs * params.depth
+    flows = []
+    for party in cast["features"]:
+        features = sizes.columns.get(party, 4096)
+        kinds = min(features, bins)
+        answers = trees * nodes // 2
+        sums = answers * (features * bins // packed + kinds + 1)
+        flows += [
+            Flow(Key.TAG, label, party, 1, params.key_bits + 256),
+            Flow(Shape.TAG, party, label, 1, 5 * features),
+            Flow(Gradients.TAG, label, party, trees * (-(-n // CHUNK) + 1), trees * n * size),
+            Flow(Level.TAG, label, party, levels, levels * 2 * n + trees * 2 * nodes),
+            Flow(Histograms.TAG, party, label, answers * kinds + levels, sums * size),
+            Flow(Chosen.TAG, label, party, levels, trees * nodes * (10 + bins)),
+            Flow(Directions.TAG, party, label, levels, levels * (n // 8 + 1)),
+            Flow(TreeDone.TAG, label, party, trees, trees * 16),
+        ]
+        if params.share_names:
+            flows.append(Flow(Names.TAG, party, label, 1, features * (NAME_BYTES + 16)))
+    return flows
+
+
+TREE, LEVEL = ("tree",), ("tree", "level")
+VERTICAL = Protocol(
+    "gbdt/vertical",
+    version=1,
+    security=SEMI_HONEST,
+    summary="Boosted trees over columns of several parties, labels at one of them.",
+    roles={"label": "one", "features": "many"},
+    steps=[
+        Step("label", "features", Key, "rows"),
+        Step("features", "label", Shape, "feature_shapes"),
+        Step("features", "label", Names, "feature_names"),
+        Step("label", "features", Gradients, "rows", TREE, stream=True),
+        Step("label", "features", Level, "node_membership", LEVEL),
+        Step("features", "label", Histograms, "histograms", LEVEL, stream=True),
+        Step("label", "features", Chosen, "own_splits", LEVEL),
+        Step("features", "label", Directions, "directions", LEVEL),
+        Step("label", "features", TreeDone, "trees", TREE),
+    ],
+    learns={
+        "label": ["model", "histograms", "directions", "feature_shapes", "feature_names"],
+        "features": ["rows", "node_membership", "own_splits", "trees"],
+        "coordinator": ["sizes"],
+    },
+    params=Params,
+    cost=cost,
+)
+VERTICAL.checks.append(check_params)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A features party as the label party sees it; its features are `start` .. `start + len(n_bins)` of the joined."""
+
+    name: str
+    n_bins: tuple[int, ...]
+    categorical: tuple[bool, ...]
+    names: tuple[str, ...]
+    start: int
+
+
+@dataclass(frozen=True)
+class Team:
+    key: SecretKey
+    peers: tuple[Peer, ...]
+    spec: BinSpec
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The label party's outcome: the model over joined features, who they belong to, the course, held-in rows (n,)."""
+
+    model: Model
+    peers: tuple[Peer, ...]
+    course: Course
+    training: Mask = field(repr=False)
+
+
+# ---------------------------------------------------------------- label
+
+
+@VERTICAL.role("label")
+async def label(s: Session, data: LabelData) -> Trained:
+    training = training_rows(s, data.y.size)
+    with told():
+        course = Course.begin(s.params.loss(), data.y, training, s.params.early_stopping)
+        if s.resumed is not None:
+            course.resume(s.resumed[1])
+        key = await s.compute(scheme.generate, s.params.scheme, s.params.key_bits)
+    team = await _introduce(s, data, key)
+    last = False
+    while not last:
+        last = await _round(s, team, data, course, training)
+        s.progress(len(course.rounds), s.params.trees, "growing trees")
+        if not last:
+            await s.checkpoint(len(course.rounds), course.state(team.spec))
+    return Trained(course.model(team.spec), team.peers, course, training)
+
+
+async def _introduce(s: Session, data: LabelData, key: SecretKey) -> Team:
+    names = s.peers("features")
+    await together(*(s.send(p, Key(key.public.encode(), int(data.y.size))) for p in names))
+    shapes = await together(*(s.recv(p, Shape) for p in names))
+    told_names = await together(*(s.recv(p, Names) for p in names)) if s.params.share_names else []
+    n_bins, categorical = list(data.part.n_bins), [c.kind == "categorical" for c in data.part.binning.columns]
+    peers = []
+    for i, (name, shape) in enumerate(zip(names, shapes, strict=True)):
+        theirs = tuple(told_names[i].names) if told_names else tuple(map(str, range(shape.n_bins.size)))
+        if int(shape.n_bins.max()) > s.params.bins + 1 or len(theirs) != shape.n_bins.size:
+            raise _wrong(name, "described its features in a way that was not agreed")
+        bins, kinds = tuple(shape.n_bins.tolist()), tuple(bool(c) for c in shape.categorical)
+        peers.append(Peer(name, bins, kinds, theirs, len(n_bins)))
+        n_bins += bins
+        categorical += kinds
+    return Team(key, tuple(peers), BinSpec(tuple(n_bins), tuple(categorical)))
+
+
+async def _round(s: Session, team: Team, data: LabelData, course: Course, training: Mask) -> bool:
+    """Grow one tree for each output from the same scores; True when it was the last round."""
+    index, start = len(course.rounds), course.raw.copy()
+    sample = sampled_rows(s, training, index)
+    counts = [(s.me, data.part.bins.shape[1]), *((p.name, len(p.n_bins)) for p in team.peers)]
+    allowed = np.concatenate([allowed_features(s, name, count, index) for name, count in counts])
+    trees: list[Tree] = []
+    last = False
+    for k in range(s.params.outputs):
+        at = s.at(tree=index * s.params.outputs + k)
+        with told():
+            sent, shift = course.channels(data.y, k, start, sample, s.params.scale_bits)
+        channels = np.zeros((data.y.size, 2), dtype=np.int64)
+        channels[sample] = sent << np.array([shift, 0])
+        growing = Growing(channels, sample, data.part.bins, team.spec, s.params.growth(), allowed)
+        await _tree(at, team, growing, sent, shift)
+        course.raw[:, k] += growing.scores()
+        trees.append(growing.tree())
+        if k + 1 == s.params.outputs:
+            with told():
+                last = course.end_round(tuple(trees), data.y, training, s.params.trees)
+        done = TreeDone(not last, course.kept)
+        await together(*(at.send(p.name, done) for p in team.peers))
+    return last
+
+
+async def _tree(s: Session, team: Team, growing: Growing, sent: Ints, shift: int) -> None:
+    layout = s.params.layout(len(sent))
+    await _send_gradients(s, team, sent, layout)
+    for depth in range(s.params.depth):
+        at = s.at(level=depth)
+        build = growing.to_build() if growing.level else np.empty(0, dtype=np.uint16)
+        await together(*(at.send(p.name, Level(growing.slots(), build)) for p in team.peers))
+        if not growing.level:
+            return
+        built = await s.compute(growing.own_histograms, build)
+        await together(*(_receive(at, team.key, p, growing, build, built, layout, shift) for p in team.peers))
+        splits = await s.compute(growing.find_splits, built)
+        sides = {slot: _own_side(growing, slot, split) for slot, split in splits if split.feature < _own(growing)}
+        for answer in await together(*(_ask(at, p, growing, splits) for p in team.peers)):
+            sides.update(answer)
+        growing.apply(splits, sides)
+
+
+async def _send_gradients(s: Session, team: Team, sent: Ints, layout: Layout) -> None:
+    streams = [s.stream(p.name, Gradients) for p in team.peers]
+    for start in range(0, len(sent), CHUNK):
+        with told():
+            chunk = await s.compute(team.key.encrypt, np.ascontiguousarray(sent[start : start + CHUNK]), layout)
+        await together(*(out.put(Gradients(chunk.raw)) for out in streams))
+    await together(*(out.close() for out in streams))
+
+
+async def _receive(
+    s: Session,
+    key: SecretKey,
+    peer: Peer,
+    growing: Growing,
+    build: NDArray[np.uint16],
+    built: Ints,
+    layout: Layout,
+    shift: int,
+) -> None:
+    """Decrypt one party's histograms into `built` (b, F, B, 2), and compare each feature's total with the node's."""
+    allowed = growing.allowed[peer.start : peer.start + len(peer.n_bins)]
+    due = [(at, *group) for at in range(build.size) for group in groups(peer.n_bins, allowed)]
+    got = 0
+    async for chunk in s.stream(peer.name, Histograms):
+        if got == len(due) or chunk.count != due[got][1] * due[got][2].size:
+            raise _wrong(peer.name, "sent other histograms than it was asked for")
+        at, bins, features = due[got]
+        with told(peer.name):
+            response = await s.compute(key.response, chunk.sums, chunk.count, layout)
+            sums = await s.compute(key.decrypt, response, layout)
+        hist = sums.reshape(features.size, bins, 2) << np.array([shift, 0])
+        if np.any(hist.sum(axis=1) != growing.sums[growing.level[build[at]]]):
+            raise _wrong(peer.name, "sent histograms that do not add up")
+        built[at, peer.start + features, :bins] = hist
+        got += 1
+    if got != len(due):
+        raise _wrong(peer.name, "sent fewer histograms than it was asked for")
+
+
+def _own(growing: Growing) -> int:
+    return int(growing.own.shape[1])
+
+
+def _own_side(growing: Growing, slot: int, split: Split) -> Mask:
+    left: Mask = growing.left_table(split)[growing.own[growing.rows_at(slot), split.feature]]
+    return left
+
+
+async def _ask(s: Session, peer: Peer, growing: Growing, splits: list[tuple[int, Split]]) -> dict[int, Mask]:
+    """Tell a party its winning splits and learn which rows go left; also when there is none, so that all look alike."""
+    mine = [(a, b) for a, b in splits if peer.start <= b.feature < peer.start + len(peer.n_bins)]
+    width = max(peer.n_bins)
+    left = np.array([growing.left_table(b)[:width] for _, b in mine], dtype=np.uint8).reshape(len(mine), width)
+    slots = np.array([a for a, _ in mine], dtype=np.uint16)
+    nodes = np.array([growing.level[a] for a, _ in mine], dtype=np.uint32)
+    features = np.array([b.feature - peer.start for _, b in mine], dtype=np.uint32)
+    await s.send(peer.name, Chosen(slots, nodes, features, left))
+    rows = [growing.rows_at(a) for a, _ in mine]
+    total = sum(map(len, rows))
+    bits = (await s.recv(peer.name, Directions, bytes=-(-total // 8))).bits
+    flags = np.unpackbits(bits).astype(bool)
+    if flags[total:].any():
+        raise _wrong(peer.name, "sent more directions than there are rows")
+    out = {}
+    for (slot, split), here in zip(mine, rows, strict=True):
+        side, flags = flags[: here.size], flags[here.size :]
+        if growing.channels[here[side]].sum(axis=0).tolist() != [split.g, split.h]:
+            raise _wrong(peer.name, "sent directions that contradict its histogram")
+        out[slot] = side
+    return out
+
+
+# ---------------------------------------------------------------- features
+
+
+@VERTICAL.role("features")
+async def features(s: Session, data: PartData) -> Splits:
+    boss = s.peer("label")
+    key = await _meet_label(s, boss, data)
+    rounds, splits = 0, Splits()
+    if s.resumed is not None:
+        rounds, splits = s.resumed[0], Splits.of(s.resumed[1])
+    training = training_rows(s, data.rows.size)
+    done = TreeDone(True, 0)
+    while done.more:
+        sample = sampled_rows(s, training, rounds)
+        allowed = allowed_features(s, s.me, len(data.n_bins), rounds)
+        for k in range(s.params.outputs):
+            tree = rounds * s.params.outputs + k
+            work = await s.compute(Work.of, data, key, sample, allowed, s.params.layout(sample.size))
+            await _grow(s.at(tree=tree), boss, work, splits, tree)
+            done = await s.at(tree=tree).recv(boss, TreeDone)
+        rounds += 1
+        s.progress(rounds, s.params.trees, "growing trees")
+        if done.more:
+            await s.checkpoint(rounds, splits.state(max(data.n_bins)))
+    return Splits.of(splits.state(max(data.n_bins), done.kept * s.params.outputs))
+
+
+async def _meet_label(s: Session, boss: str, data: PartData) -> PublicKey:
+    hello = await s.recv(boss, Key)
+    if hello.count != data.rows.size:
+        raise _wrong(boss, "has another number of aligned rows")
+    try:
+        with told(boss):
+            key = await s.compute(scheme.decode_public, hello.public, s.params.scheme, s.params.key_bits)
+    except ValueError as e:
+        raise _wrong(boss, f"sent a bad key: {e}") from None
+    kinds = np.array([c.kind == "categorical" for c in data.binning.columns], dtype=np.uint8)
+    await s.send(boss, Shape(np.array(data.n_bins, dtype=np.uint32), kinds))
+    if s.params.share_names:
+        await s.send(boss, Names([c.name for c in data.binning.columns]))
+    return key
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one tree needs at a features party: the sampled rows' bins by group of features."""
+
+    data: PartData
+    key: PublicKey
+    sample: Ints = field(repr=False)
+    allowed: Mask
+    layout: Layout
+    grouped: tuple[tuple[int, NDArray[np.uint16]], ...] = field(repr=False)
+
+    @classmethod
+    def of(cls, data: PartData, key: PublicKey, sample: Ints, allowed: Mask, layout: Layout) -> Work:
+        mine = data.bins[sample]
+        grouped = tuple((b, np.ascontiguousarray(mine[:, f])) for b, f in groups(data.n_bins, allowed))
+        return cls(data, key, sample, allowed, layout, grouped)
+
+
+async def _grow(s: Session, boss: str, work: Work, splits: Splits, tree: int) -> None:
+    received = [chunk.ciphertexts async for chunk in s.stream(boss, Gradients, size=work.key.size)]
+    if sum(map(len, received)) != work.sample.size:
+        raise _wrong(boss, "sent another number of gradients than there are sampled rows")
+    with told(boss):
+        ciphertexts = await s.compute(work.key.ciphertexts, np.concatenate(received))
+    for depth in range(s.params.depth):
+        at = s.at(level=depth)
+        level = await at.recv(boss, Level, n=work.data.rows.size)
+        if level.build.size == 0:
+            return
+        await _answer(at, boss, work, ciphertexts, level)
+        chosen = await at.recv(boss, Chosen, bins=max(work.data.n_bins))
+        await at.send(boss, await s.compute(_directions, boss, work, level, chosen))
+        splits.add(tree, chosen.node, chosen.feature, chosen.left)
+
+
+async def _answer(s: Session, boss: str, work: Work, ciphertexts: Ciphertexts, level: Level) -> None:
+    """Sum up each wanted node by feature and bin, and release the sums re-randomised."""
+    out = s.stream(boss, Histograms)
+    sampled = level.slot[work.sample]
+    for slot in level.build:
+        rows = np.flatnonzero(sampled == slot)
+        if rows.size == 0:
+            raise _wrong(boss, "asks for a node without sampled rows")
+        for n_bins, bins in work.grouped:
+            with told(boss):
+                sums = await s.compute(work.key.histogram, ciphertexts, bins, n_bins, rows)
+                response = await s.compute(work.key.release, sums, work.layout)
+            await out.put(Histograms(response.raw, response.count))
+        await asyncio.sleep(0)
+    await out.close()
+
+
+def _directions(boss: str, work: Work, level: Level, chosen: Chosen) -> Directions:
+    flags = [np.empty(0, dtype=bool)]
+    for slot, feature, left in zip(chosen.slot, chosen.feature, chosen.left, strict=True):
+        if slot == CLOSED or feature >= work.allowed.size or not work.allowed[feature]:
+            raise _wrong(boss, "chose a feature or a node that it may not")
+        flags.append(left[work.data.bins[level.slot == slot, feature]].astype(bool))
+    return Directions(np.packbits(np.concatenate(flags)))
+
+
+def _wrong(peer: str, what: str) -> ParleyError:
+    return ParleyError("protocol_violation", f"{peer} {what}.", "Compare software versions.", party=peer)

@@ -1,0 +1,1 @@
+"""Private set intersection: which records several parties have in common."""

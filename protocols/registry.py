@@ -1,0 +1,78 @@
+"""Every protocol by name, loaded when asked for, and their declarations as the record that `wire` carries.
+
+`python -m parley.protocols.registry --export` writes the record; `--check` compares it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from pathlib import Path
+
+from parley.protocols.kit.protocol import Protocol
+from parley.wire.declaration import Declaration
+from parley.wire.errors import ParleyError
+
+PROTOCOLS: dict[str, tuple[str, str]] = {
+    "evaluate": ("parley.protocols.evaluate.metrics", "EVALUATE"),
+    "gbdt/predict": ("parley.protocols.gbdt.predict", "PREDICT"),
+    "gbdt/vertical": ("parley.protocols.gbdt.jobs", "VERTICAL"),
+    "psi/ecdh": ("parley.protocols.psi.ecdh", "ECDH"),
+}
+
+
+def names() -> tuple[str, ...]:
+    """The protocols there are, sorted."""
+    return tuple(sorted(PROTOCOLS))
+
+
+def load(name: str) -> Protocol:
+    """The protocol of that name; ParleyError "unknown_protocol" with a did-you-mean."""
+    if name not in PROTOCOLS:
+        import difflib
+
+        close = difflib.get_close_matches(name, names(), n=1, cutoff=0.4)
+        hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(names())}."
+        raise ParleyError("unknown_protocol", f"There is no protocol {name[:80]!r}.", hint)
+    module, attribute = PROTOCOLS[name]
+    protocol = getattr(importlib.import_module(module), attribute)
+    assert isinstance(protocol, Protocol)
+    return protocol
+
+
+def declarations() -> dict[str, Declaration]:
+    """What each protocol declares, from the code at hand."""
+    return {name: load(name).declaration() for name in names()}
+
+
+def exported() -> str:
+    """The record as JSON text: each declaration and its hash, by name."""
+    record = {
+        name: {"hash": d.hash().hex(), "declaration": d.model_dump(mode="json")} for name, d in declarations().items()
+    }
+    return json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def record_path() -> Path:
+    """Where the record lies: beside the code of `wire`."""
+    from parley import wire
+
+    return Path(str(wire.__file__)).resolve().parent / "declarations.json"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write or compare the record; 1 when it differs."""
+    parser = argparse.ArgumentParser(description="The declarations of all protocols, as a record.")
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument("--export", action="store_true", help="write the record")
+    action.add_argument("--check", action="store_true", help="fail when the record differs from the code")
+    if parser.parse_args(arguments).export:
+        record_path().write_text(exported(), encoding="utf-8")
+        return 0
+    return 0 if record_path().read_text(encoding="utf-8") == exported() else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""The registered protocols with every role in a process of its own: same outcomes, everything fits the codec."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from vertical import CAST2, with_rows
+
+from parley.protocols import registry
+from parley.protocols.kit import StepInputs
+from parley.protocols.kit.processes import run_processes
+
+pytestmark = pytest.mark.paillier
+
+
+def tables() -> dict[str, pa.Table]:
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(120, 4)).round(3)
+    y = (x[:, 0] + x[:, 2] > 0).astype(int)
+    ids = np.array([f"p{i}" for i in range(120)])
+    other = rng.permutation(120)[:100]
+    return {
+        "bank": with_rows(pa.table({"id": ids, "y": y, "x0": x[:, 0], "x1": x[:, 1]})),
+        "bureau": with_rows(pa.table({"id": ids[other], "x2": x[other, 2], "x3": x[other, 3]})),
+    }
+
+
+def step(name, cast, needs, params):
+    given = {p: StepInputs(t, needs.get(p, {})) for p, t in tables().items() if any(p in m for m in cast.values())}
+    return run_processes(registry.load(name), cast, given, params)
+
+
+def test_align_train_predict_and_evaluate_in_processes():
+    align = step("psi/ecdh", {"receiver": ("bank",), "sender": ("bureau",)}, {}, {"id": "id", "floor": 10})
+    assert align["bank"].result == {"intersection": 100}
+    needs = {p: {"align": align[p].keep} for p in ("bank", "bureau")}
+    cast = {r: (p,) if isinstance(p, str) else tuple(p) for r, p in CAST2.items()}
+    params = {"label": "y", "id": "id", "trees": 2, "depth": 2, "bins": 8, "validation": 0.2, "early_stopping": 2}
+    trained = step("gbdt/vertical", cast, needs, params)
+    assert trained["bank"].result["rows"] == 80
+    for p in needs:
+        needs[p]["train"] = trained[p].keep
+    predicted = step("gbdt/predict", cast, needs, {"label": "y"})
+    np.testing.assert_allclose(predicted["bank"].keep["scores"], trained["bank"].keep["scores"], atol=1e-12)
+    needs["bank"] = {"train": trained["bank"].keep}
+    found = step("evaluate", {"label": ("bank",)}, needs, {})["bank"].result
+    assert found["metrics"]["training"]["auc"] > 0.8
+    json.dumps(found, allow_nan=False)

@@ -1,0 +1,52 @@
+"""Vertical jobs for tests: real tables split between parties, plain keys, and one-line runs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from parley.crypto.ahe.plain import PlainPublicKey, PlainSecretKey
+from parley.protocols.gbdt import scheme
+from parley.protocols.gbdt.jobs import VERTICAL
+from parley.protocols.kit import LocalRun, StepInputs, run_local
+from parley.protocols.kit.local import Setting
+
+CAST2 = {"label": "bank", "features": ["bureau"]}
+CAST3 = {"label": "bank", "features": ["bureau", "telco"]}
+
+
+def use_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trains on the plain fake, which no parameter of a job can name."""
+    monkeypatch.setattr(scheme, "generate", lambda name, bits: PlainSecretKey(2))
+    monkeypatch.setattr(scheme, "decode_public", lambda raw, name, bits: PlainPublicKey.decode(raw))
+
+
+def with_rows(table: pa.Table) -> pa.Table:
+    """The table with row ids that are neither dense nor sorted."""
+    n = table.num_rows
+    ids = (np.arange(n, dtype=np.int64) * 7919) % 1_000_003
+    return table.append_column("_row", pa.array(ids))
+
+
+def part(table: pa.Table, order: np.ndarray | None = None) -> StepInputs:
+    """A party's inputs whose alignment is the table's own order, while the table itself lies shuffled."""
+    full = with_rows(table)
+    rows = full.column("_row").to_numpy()
+    shuffled = full.take(np.random.default_rng(5).permutation(full.num_rows))
+    return StepInputs(shuffled, {"align": {"rows": rows if order is None else rows[order], "count": len(rows)}})
+
+
+def split_inputs(table: pa.Table, label: list[str], *others: list[str]) -> dict[str, StepInputs]:
+    """Columns `label` at bank, the other lists at bureau and telco."""
+    return {
+        name: part(table.select(cols))
+        for name, cols in zip(("bank", "bureau", "telco"), (label, *others), strict=False)
+    }
+
+
+def train(
+    inputs: dict[str, StepInputs], params: dict[str, object], *, cast: object = None, setting: Setting | None = None
+) -> LocalRun:
+    wanted = cast or (CAST3 if "telco" in inputs else CAST2)
+    return run_local(VERTICAL, wanted, inputs, {"label": "y", "id": "id", **params}, setting=setting)  # type: ignore[arg-type]  # a plain dict
