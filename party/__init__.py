@@ -1,0 +1,1 @@
+"""One data owner's daemon: policy, ledger, vault, data, executor."""

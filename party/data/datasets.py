@@ -1,0 +1,120 @@
+"""Datasets: this party's tables, and what of them a contract states.
+
+Guarantee: a job reads exactly the snapshot it offered, which stays until `release`; an offer shows name, snapshot
+number, rounded row count, column count and a keyed commitment, no cell and no column name. Not guaranteed: that the
+warehouse's files are encrypted; that is the volume's part.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from parley.components.lakehouse import TableInfo, Warehouse, commitment
+from parley.party.errors import converted, did_you_mean
+from parley.wire.contract import DatasetOffer, bucket
+from parley.wire.errors import ParleyError
+from parley.wire.identity import NAME
+
+if TYPE_CHECKING:
+    from parley.party.home import PartyHome
+
+
+class Datasets:
+    """The warehouse of one party home."""
+
+    def __init__(self, home: PartyHome) -> None:
+        self._vault = home.vault
+        with converted():
+            self._warehouse = Warehouse(home.path / "warehouse")
+
+    def add(self, name: str, source: Path | str, strings: Sequence[str] = (), replace: bool = False) -> TableInfo:
+        """Import a CSV, TSV or Parquet file, row count verified; `strings` keeps columns (ids) as text.
+
+        ParleyError "dataset_exists", "bad_dataset_name", "no_such_file", or the reader's own refusal.
+        """
+        if not re.fullmatch(NAME, name):
+            raise ParleyError(
+                "bad_dataset_name",
+                "A dataset's name is not usable.",
+                "Start with a small letter, then small letters, digits, - and _, at most 63.",
+            )
+        path = Path(source)
+        if not path.is_file():
+            raise ParleyError("no_such_file", "The file to import does not exist.", "Check its path.")
+        with converted():
+            return self._warehouse.import_table(name, path, strings=strings, replace=replace)
+
+    def list(self) -> list[TableInfo]:
+        """Every dataset, by name."""
+        with converted():
+            return self._warehouse.tables()
+
+    def info(self, name: str) -> TableInfo:
+        """Rows and columns of a dataset's newest state; ParleyError "unknown_dataset"."""
+        self._require(name)
+        with converted():
+            return self._warehouse.info(name)
+
+    def schema(self, name: str, job: str) -> dict[str, str]:
+        """Column name -> type name of the snapshot a job holds, `_row` left out."""
+        from parley.components.lakehouse.types import type_name
+
+        self._require(name)
+        with converted():
+            now = self._warehouse.info(name)
+            if self._warehouse.tags(name).get(_tag(job)) == now.snapshot:
+                return dict(now.columns)
+        table = self.read(name, job)  # replaced meanwhile: the older snapshot's columns stand in its rows
+        return {f.name: type_name(f.type) for f in table.schema if f.name != "_row"}
+
+    def offer(self, name: str, job: str) -> DatasetOffer:
+        """Hold the newest snapshot for a job and say what the contract needs; the same again for the same job.
+
+        The commitment is keyed with the dataset's own secret from the vault, for an auditor to open.
+        """
+        self._require(name)
+        with converted():
+            held = self._warehouse.tags(name).get(_tag(job))
+            snapshot = self._warehouse.snapshot(name) if held is None else held
+            self._warehouse.tag(name, snapshot, _tag(job))
+            table = self._warehouse.read(name, tag=_tag(job))
+            mac = commitment(table, self._vault.get_or_make(f"dataset/{name}"))
+        return DatasetOffer(
+            name=name,
+            snapshot=snapshot,
+            rows=bucket(table.num_rows),
+            columns=table.num_columns - 1,
+            commitment=mac.hex(),
+        )
+
+    def read(self, name: str, job: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows (with `_row` first) of the snapshot held for a job; ParleyError "unknown_column" and others."""
+        self._require(name)
+        with converted():
+            return self._warehouse.read(name, tag=_tag(job), columns=columns)
+
+    def release(self, job: str) -> None:
+        """Let go of every snapshot held for a job; nothing happens when none is."""
+        with converted():
+            for table in self._warehouse.tables():
+                if _tag(job) in self._warehouse.tags(table.name):
+                    self._warehouse.untag(table.name, _tag(job))
+
+    def close(self) -> None:
+        self._warehouse.close()
+
+    def _require(self, name: str) -> None:
+        known = [t.name for t in self.list()]
+        if name not in known:
+            raise ParleyError(
+                "unknown_dataset", f"This party has no dataset named {name[:63]}.", did_you_mean(name, known, "dataset")
+            )
+
+
+def _tag(job: str) -> str:
+    return f"job-{job}"

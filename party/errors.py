@@ -1,0 +1,51 @@
+"""Errors of the rooms below, said in the words of a party."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from parley.components.errors import DataError
+from parley.crypto.errors import CryptoError
+from parley.wire.errors import ParleyError
+
+_WORDS = {"unknown_table": "unknown_dataset", "table_exists": "dataset_exists", "bad_table_name": "bad_dataset_name"}
+
+
+def from_crypto(error: CryptoError) -> ParleyError:
+    """A refused key, signature or ciphertext as ParleyError, its code kept."""
+    return ParleyError(error.code, _sentence(error.message), _sentence(error.hint or ""))
+
+
+def from_data(error: DataError) -> ParleyError:
+    """A refused table or column as ParleyError; a table is called a dataset from here on."""
+    code = _WORDS.get(error.code, error.code)
+    return ParleyError(code, _sentence(error.cause), _sentence(error.hint), retryable=error.code == "busy")
+
+
+@contextmanager
+def converted() -> Iterator[None]:
+    """Turn CryptoError and DataError of the body into ParleyError."""
+    try:
+        yield
+    except CryptoError as e:
+        raise from_crypto(e) from None
+    except DataError as e:
+        raise from_data(e) from None
+
+
+def did_you_mean(name: str, known: Iterable[str], kind: str) -> str:
+    """A hint for a misspelt name: the closest known one, or the first ten."""
+    choices = sorted(known)
+    close = difflib.get_close_matches(name, choices, n=1)
+    if close:
+        return f"Did you mean {close[0]}?"
+    shown = ", ".join(choices[:10]) + (", ..." if len(choices) > 10 else "")
+    return f"Known: {shown}." if choices else f"There is no {kind} yet."
+
+
+def _sentence(text: str) -> str:
+    if not text:
+        return ""
+    return text[0].upper() + text[1:] + ("" if text[-1] in ".?!" else ".")
