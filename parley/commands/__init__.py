@@ -1,0 +1,1 @@
+"""The command's groups; each imports what it needs only when it runs."""
