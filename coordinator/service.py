@@ -167,7 +167,7 @@ class _Servicer(rpc.CoordinatorServicer):
 @contextlib.asynccontextmanager
 async def _grpc(home: Path, config: Config, control: Control, relay: Relay) -> AsyncIterator[None]:
     server = grpc.aio.server(options=[*OPTIONS, ("grpc.so_reuseport", 0)])
-    rpc.add_CoordinatorServicer_to_server(_Servicer(control, relay), server)  # type: ignore[no-untyped-call]  # generated
+    rpc.add_CoordinatorServicer_to_server(_Servicer(control, relay), server)  # type: ignore[no-untyped-call]  # generated code has no types
     pair = tls.KeyPair((home / "server.key").read_bytes(), (home / "server.pem").read_bytes())
     credentials = tls.server_credentials(pair, (home / "ca.pem").read_bytes())
     try:

@@ -27,9 +27,7 @@ class BinSpec:
         if not self.n_bins:
             raise DataError("no_features", "there is no feature to bin", "name at least one column")
         if min(self.n_bins) < 2 or max(self.n_bins) > MAX_VALUE_BINS + 1:
-            raise DataError(
-                "bad_parameter", f"a feature has 2 to {MAX_VALUE_BINS + 1} bins, missing included"
-            )
+            raise DataError("bad_parameter", f"a feature has 2 to {MAX_VALUE_BINS + 1} bins, missing included")
 
     @property
     def features(self) -> int:

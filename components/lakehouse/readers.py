@@ -106,9 +106,7 @@ def read_parquet(path: Path, *, columns: Mapping[str, str] | None = None) -> pa.
             "unreadable_file", f"{path.name} is not a readable Parquet file ({type(error).__name__})"
         ) from None
     if table.num_rows != records:
-        raise DataError(
-            "row_count_mismatch", f"the footer says {records} rows but {table.num_rows} were read"
-        )
+        raise DataError("row_count_mismatch", f"the footer says {records} rows but {table.num_rows} were read")
     table = to_stored(table.rename_columns(names))
     for name, kind in (columns or {}).items():
         if name not in names:
@@ -130,9 +128,7 @@ def check_names(header: Sequence[str]) -> list[str]:
         if not name:
             raise DataError("bad_column_name", f"column {position} has no name", "give every column a name")
         if len(name) > MAX_NAME or not name.isprintable():
-            raise DataError(
-                "bad_column_name", f"the name of column {position} is too long or has control characters"
-            )
+            raise DataError("bad_column_name", f"the name of column {position} is too long or has control characters")
         if name.startswith("_"):
             raise DataError(
                 "bad_column_name",
@@ -178,9 +174,7 @@ def _read_text(path: Path, header: list[str], nulls: Sequence[str], delimiter: s
             path,
             # One thread, because only then does the reader know the number of a broken row.
             read_options=pacsv.ReadOptions(use_threads=False, block_size=_BLOCK),
-            parse_options=pacsv.ParseOptions(
-                delimiter=delimiter, newlines_in_values=True, invalid_row_handler=refuse
-            ),
+            parse_options=pacsv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=refuse),
             convert_options=pacsv.ConvertOptions(
                 column_types={name: pa.string() for name in header},
                 null_values=["", *nulls],

@@ -70,9 +70,7 @@ def data_files(table: Table, snapshots: Iterable[Snapshot]) -> set[str]:
     for snapshot in snapshots:
         for manifest in snapshot.manifests(table.io):
             entries = manifest.fetch_manifest_entry(table.io, discard_deleted=True)
-            paths.update(
-                e.data_file.file_path for e in entries if e.data_file.content == DataFileContent.DATA
-            )
+            paths.update(e.data_file.file_path for e in entries if e.data_file.content == DataFileContent.DATA)
     return paths
 
 

@@ -292,9 +292,7 @@ class Warehouse:
         snapshot = current(name, table)
         stored = table.scan(selected_fields=(ROW,)).to_arrow().num_rows
         if stored != rows or rows_of(snapshot) != rows:
-            raise DataError(
-                "row_count_mismatch", f"{rows} rows were given but {stored} are stored in table {name!r}"
-            )
+            raise DataError("row_count_mismatch", f"{rows} rows were given but {stored} are stored in table {name!r}")
         return table_info(name, table)
 
 

@@ -55,9 +55,11 @@ def create_app(site: Site) -> FastAPI:
     app.add_exception_handler(ParleyError, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     _open_routes(app, site)
+    _invite_routes(app, site)
     _people_routes(app, site)
     _job_routes(app, site)
-    _reading_routes(app, site)
+    _progress_routes(app, site)
+    _outcome_routes(app, site)
     return app
 
 
@@ -161,7 +163,7 @@ def _issue(authority: tls.KeyPair, csr: str, name: str) -> bytes:
 # ---------------------------------------------------------------- people and parties
 
 
-def _people_routes(app: FastAPI, site: Site) -> None:
+def _invite_routes(app: FastAPI, site: Site) -> None:
     hub = site.hub
 
     @app.post("/v1/invites", status_code=201)
@@ -173,6 +175,10 @@ def _people_routes(app: FastAPI, site: Site) -> None:
             rest=site.rest, grpc=site.grpc, ca=tls.pin(site.authority.certificate), token=token, name=body.name
         )
         return m.InviteOut(invite=made.to_text())
+
+
+def _people_routes(app: FastAPI, site: Site) -> None:
+    hub = site.hub
 
     @app.get("/v1/roster")
     async def roster(who: Who) -> m.RosterOut:
@@ -262,7 +268,7 @@ def _verified(body: m.JobIn, key: str | None, dry_run: bool) -> submit.Submissio
     return submit.Submission(spec, card, signature, dry_run, key[:200] if key else None, covered)
 
 
-def _reading_routes(app: FastAPI, site: Site) -> None:
+def _progress_routes(app: FastAPI, site: Site) -> None:
     hub = site.hub
 
     @app.get("/v1/jobs/{job}")
@@ -287,6 +293,10 @@ def _reading_routes(app: FastAPI, site: Site) -> None:
             await hub.job_changed(job, wait)
             found = await hub.store(views.events, hub.db, job, after)
         return found
+
+
+def _outcome_routes(app: FastAPI, site: Site) -> None:
+    hub = site.hub
 
     @app.get("/v1/jobs/{job}/results")
     async def results(job: str, who: Who) -> list[dict[str, Any]]:

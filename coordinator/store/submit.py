@@ -94,48 +94,55 @@ def _unknown_party(name: str, known: list[str]) -> ParleyError:
 
 def _insert(tx: Tx, new: Submission) -> str:
     job = f"j{secrets.token_hex(8)}"
-    spec = new.spec
-    tx.session.add(
-        JobRow(
-            id=job,
-            name=spec.name,
-            purpose=spec.purpose,
-            submitter=new.submitter.name,
-            card=new.submitter.to_text(),
-            signature=new.signature,
-            spec=spec.canonical(),
-            parties=sorted(spec.parties),
-            attempts=spec.attempts,
-            dry_run=new.dry_run,
-            state=jobs.JobState.SUBMITTED.value,
-            waiting=[],
-            deadline=tx.now + spec.deadline,
-            submitted=tx.now,
-            idempotency_key=new.idempotency_key,
-            request_hash=new.request_hash,
-        )
-    )
+    tx.session.add(_job_row(job, new, tx.now))
     tx.session.flush()
-    for position, name in enumerate(spec.order()):
-        step = spec.steps[name]
-        tx.session.add(
-            StepRow(
-                job=job,
-                name=name,
-                position=position,
-                uses=step.uses,
-                parties=list(step.parties()),
-                needs=list(step.needs),
-                state="waiting",
-                attempt=0,
-                waiting=[],
-                problems=[],
-                outcome="ok",
-                boundaries={},
-            )
-        )
+    tx.session.add_all(_step_rows(job, new.spec))
     tx.event(job, "job", state=jobs.JobState.SUBMITTED.value)
     return job
+
+
+def _job_row(job: str, new: Submission, now: float) -> JobRow:
+    """The job as it begins; `now` in wall-clock seconds."""
+    spec = new.spec
+    return JobRow(
+        id=job,
+        name=spec.name,
+        purpose=spec.purpose,
+        submitter=new.submitter.name,
+        card=new.submitter.to_text(),
+        signature=new.signature,
+        spec=spec.canonical(),
+        parties=sorted(spec.parties),
+        attempts=spec.attempts,
+        dry_run=new.dry_run,
+        state=jobs.JobState.SUBMITTED.value,
+        waiting=[],
+        deadline=now + spec.deadline,
+        submitted=now,
+        idempotency_key=new.idempotency_key,
+        request_hash=new.request_hash,
+    )
+
+
+def _step_rows(job: str, spec: JobSpec) -> list[StepRow]:
+    """Every step of the job, in an order in which each comes after what it needs."""
+    return [
+        StepRow(
+            job=job,
+            name=name,
+            position=position,
+            uses=spec.steps[name].uses,
+            parties=list(spec.steps[name].parties()),
+            needs=list(spec.steps[name].needs),
+            state="waiting",
+            attempt=0,
+            waiting=[],
+            problems=[],
+            outcome="ok",
+            boundaries={},
+        )
+        for position, name in enumerate(spec.order())
+    ]
 
 
 def submitted(db: Database) -> list[tuple[str, tuple[str, ...], float]]:

@@ -180,10 +180,15 @@ def ledger(
 ) -> None:
     """What left this party in a job, and whether the record is whole."""
     book = _open(home).ledger
+    facts: dict[str, Any] = {}
+    words = []
     if verify or job is None:
         book.verify()
-        out({"whole": True}, as_json, "The ledger's chain is whole.")
+        facts["whole"] = True
+        words.append("The ledger's chain is whole.")
     if job is not None:
         fields = ("to", "tag", "disclosure", "messages", "bytes")
         found = [{f: getattr(line, f) for f in fields} for line in book.summary(job)]
-        out(found, as_json, table(list(fields), [[e[f] for f in fields] for e in found]))
+        facts["lines"] = found
+        words.append(table(list(fields), [[e[f] for f in fields] for e in found]))
+    out(facts, as_json, "\n".join(words))

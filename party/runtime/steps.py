@@ -394,5 +394,8 @@ class Steps:
 
 def _machine(e: OSError) -> ParleyError:
     return ParleyError(
-        "machine", f"The machine refused something: {e.strerror or type(e).__name__}.", "Look at disk and memory.", retryable=True
+        "machine",
+        f"The machine refused something: {e.strerror or type(e).__name__}.",
+        "Look at disk, memory and open files.",
+        retryable=True,
     )  # fmt: skip

@@ -25,7 +25,7 @@ Of two sibling nodes only the smaller is summed; the label party subtracts. Answ
 Label learns, for every node it asks about, the sums of its derivatives by feature and bin (`histograms`: it knows each
 row's derivative, so in small nodes it can tell which row lies in which bin), the sides of a winning split
 (`directions`), the number of features and bins (`feature_shapes`), their names with share_names (`feature_names`).
-Features learns how many rows are aligned (`rows`), which rows sit together in the nodes of each tree
+Features learns how many rows are aligned (`row_count`), which rows sit together in the nodes of each tree
 (`node_membership`: rows with like labels tend to sit together), its own winning splits (`own_splits`), the number of
 trees (`trees`). Coordinator: sizes.
 
@@ -191,10 +191,10 @@ VERTICAL = Protocol(
     summary="Boosted trees over columns of several parties, labels at one of them.",
     roles={"label": "one", "features": "many"},
     steps=[
-        Step("label", "features", Key, "rows"),
+        Step("label", "features", Key, "row_count"),
         Step("features", "label", Shape, "feature_shapes"),
         Step("features", "label", Names, "feature_names"),
-        Step("label", "features", Gradients, "rows", TREE, stream=True),
+        Step("label", "features", Gradients, "row_count", TREE, stream=True),
         Step("label", "features", Level, "node_membership", LEVEL),
         Step("features", "label", Histograms, "histograms", LEVEL, stream=True),
         Step("label", "features", Chosen, "own_splits", LEVEL),
@@ -203,7 +203,7 @@ VERTICAL = Protocol(
     ],
     learns={
         "label": ["model", "histograms", "directions", "feature_shapes", "feature_names"],
-        "features": ["rows", "node_membership", "own_splits", "trees"],
+        "features": ["row_count", "node_membership", "own_splits", "trees"],
         "coordinator": ["sizes"],
     },
     params=Params,

@@ -16,10 +16,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from parley.protocols import registry
 from parley.protocols.kit.pipework import Kind, Window, read_frame, write_frame, write_map
 from parley.protocols.kit.protocol import Cast, StepInputs
 from parley.protocols.kit.session import Context, Session
+from parley.protocols.registry import load
 from parley.wire import codec
 from parley.wire.canonical import canonical
 from parley.wire.envelope import Envelope
@@ -105,7 +105,7 @@ async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Non
 
 
 async def _role(start: dict[str, Any], carrier: SocketCarrier, pool: ThreadPoolExecutor) -> dict[str, Any]:
-    protocol = registry.load(start["protocol"])
+    protocol = load(start["protocol"])
     cast = Cast(start["cast"])
     resumed = start["resumed"] and (
         int(start["resumed"]["boundary"]),

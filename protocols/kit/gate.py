@@ -116,6 +116,17 @@ class Gate:
             cap=len(envelope.body),
         )
 
+    def disclosure(self, envelope: Envelope) -> str:
+        """What an outgoing envelope would disclose; ParleyError "undeclared_message" when nothing declares it."""
+        a = envelope.address
+        try:
+            found = self._positions.get((self._cast.role_of(a.sender), self._cast.role_of(a.receiver), a.tag))
+        except KeyError:
+            found = None
+        if found is None:
+            raise self._refuse(envelope, "the protocol does not declare it for these two")
+        return found[0].disclosure
+
     def left(self, line: Any, envelope: Envelope) -> None:
         """Close the ledger line once the envelope has been handed over."""
         self._ledger.close(line, len(envelope.body), hashlib.sha256(envelope.body).digest())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from parley.protocols.kit.message import Message, schema
+from parley.protocols.kit.source import hash_files
 from parley.wire.declaration import Declaration, Security, StepDeclaration
 from parley.wire.errors import ParleyError
 
@@ -142,6 +142,7 @@ class Protocol:
 
         def attach(f: F) -> F:
             self.role_functions[self._known(name)] = f
+            self._sources.append(inspect.getfile(f))
             return f
 
         return attach
@@ -195,11 +196,14 @@ class Protocol:
         )
 
     def code_hash(self) -> str:
-        """SHA-256 over the source files of this protocol, hex; it stands in the contract."""
-        h = hashlib.sha256()
-        for source in sorted(set(self._sources), key=lambda s: FilePath(s).name):
-            h.update(FilePath(source).name.encode() + b"\0" + FilePath(source).read_bytes())
-        return h.hexdigest()
+        """SHA-256, hex, over every file of ours that this protocol's behaviour comes from; it stands in the contract.
+
+        TypeError for a protocol that no file defines.
+        """
+        sources = {FilePath(source) for source in self._sources}
+        if not all(source.is_file() for source in sources):
+            raise TypeError(f"{self.name}: a protocol is defined in files")
+        return hash_files(tuple(sorted({source.resolve().parent for source in sources})))
 
     def _known(self, role: str) -> str:
         if role not in self.roles:

@@ -30,14 +30,10 @@ def test_the_lock_names_versions_and_no_place() -> None:
 
 def test_the_lock_satisfies_the_metadata() -> None:
     extras = PROJECT["optional-dependencies"]
-    wanted = PROJECT["dependencies"] + [
-        r for e in ("postgres", "demo", "build", "test", "dev") for r in extras[e]
-    ]
+    wanted = PROJECT["dependencies"] + [r for e in ("postgres", "demo", "build", "test", "dev") for r in extras[e]]
     for requirement in (Requirement(text) for text in wanted):
         if requirement.name != "parley":
-            assert requirement.specifier.contains(LOCK[requirement.name.lower().replace("_", "-")]), (
-                requirement
-            )
+            assert requirement.specifier.contains(LOCK[requirement.name.lower().replace("_", "-")]), requirement
 
 
 def test_the_core_installs_without_torch() -> None:

@@ -16,9 +16,7 @@ from parley.components.features import Binning, BinSpec, fit_bins
 INF, NAN = float("inf"), float("nan")
 
 
-def bins_of(
-    values: list[object], max_bins: int = 4, then: list[object] | None = None
-) -> tuple[Binning, list[int]]:
+def bins_of(values: list[object], max_bins: int = 4, then: list[object] | None = None) -> tuple[Binning, list[int]]:
     binning = fit_bins(pa.table({"c": values}), ["c"], max_bins)
     return binning, binning.transform(pa.table({"c": values if then is None else then}))[:, 0].tolist()
 
@@ -65,9 +63,7 @@ def test_neighbouring_and_huge_floats_stay_apart() -> None:
         ([None, None], "all_missing", [1, 1]),
     ],
 )
-def test_columns_that_say_nothing_have_one_bin_and_a_note(
-    values: list[object], note: str, codes: list[int]
-) -> None:
+def test_columns_that_say_nothing_have_one_bin_and_a_note(values: list[object], note: str, codes: list[int]) -> None:
     binning, got = bins_of(values)
     assert (got, binning.notes(), binning.n_bins) == (codes, {"c": note}, (2,))
 

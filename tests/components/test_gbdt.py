@@ -54,9 +54,7 @@ def test_the_start_score_is_the_weighted_optimum() -> None:
     w = np.array([1.0, 2.0, 3.0])
     assert BINARY.base_score(np.array([1.0, 0.0, 1.0]), w)[0] == pytest.approx(np.log(2))
     assert Objective("squared").base_score(np.array([1.0, 2.0, 3.0]), w)[0] == pytest.approx(14 / 6)
-    assert np.exp(Objective("softmax", 3).base_score(np.array([0.0, 1.0, 1.0]))) == pytest.approx(
-        [1 / 3, 2 / 3, 1 / 6]
-    )
+    assert np.exp(Objective("softmax", 3).base_score(np.array([0.0, 1.0, 1.0]))) == pytest.approx([1 / 3, 2 / 3, 1 / 6])
 
 
 def test_quantisation_keeps_its_bound_and_refuses_overflow() -> None:
@@ -178,9 +176,7 @@ def test_early_stopping_keeps_the_best_round() -> None:
     best = int(np.argmin(losses))
     assert len(losses) == best + 6 < 60
     assert len(model.rounds) == best + 1
-    assert validation_loss(BINARY, noise[300:], model.raw(BINS[300:])) == pytest.approx(
-        min(losses), abs=1e-12
-    )
+    assert validation_loss(BINARY, noise[300:], model.raw(BINS[300:])) == pytest.approx(min(losses), abs=1e-12)
     with pytest.raises(DataError, match="diverged"):
         EarlyStopping(3).update(0, float("nan"))
 

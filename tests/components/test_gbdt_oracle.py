@@ -132,10 +132,7 @@ def test_quality_is_xgboosts_on_the_same_bins(name: str) -> None:
     if objective.loss == "logistic":
         assert abs(roc_auc_score(y, ours[:, 0]) - roc_auc_score(y, theirs)) <= 1e-3
     elif objective.loss == "softmax":
-        assert (
-            abs(roc_auc_score(y, ours, multi_class="ovr") - roc_auc_score(y, theirs, multi_class="ovr"))
-            <= 1e-3
-        )
+        assert abs(roc_auc_score(y, ours, multi_class="ovr") - roc_auc_score(y, theirs, multi_class="ovr")) <= 1e-3
         assert log_loss(y, ours) == pytest.approx(log_loss(y, theirs), rel=0.02)
     else:
         assert mean_squared_error(y, ours[:, 0]) == pytest.approx(mean_squared_error(y, theirs), rel=0.02)

@@ -174,9 +174,7 @@ def test_two_processes_append_without_losing_rows(house: Warehouse, tmp_path: Pa
     assert sorted(table.column("id").to_pylist()) == ["p"] * 4 + ["q"] * 4 + ["seed"]
 
 
-def test_a_busy_warehouse_is_given_up_after_the_deadline(
-    house: Warehouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_busy_warehouse_is_given_up_after_the_deadline(house: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WRITE_TIMEOUT_S", 0.05)
     with house._writing(), pytest.raises(DataError) as caught:
         house.create("t", rows("a"))

@@ -32,9 +32,7 @@ def test_binary_measures_are_scikit_learns() -> None:
     np.testing.assert_allclose(got["pr"]["recall"], recall[:-1][::-1])  # type: ignore[index]
     table = got["confusion"]
     assert isinstance(table, dict)
-    assert [[table["tn"], table["fp"]], [table["fn"], table["tp"]]] == sk.confusion_matrix(
-        Y, SCORE >= 0.4
-    ).tolist()
+    assert [[table["tn"], table["fp"]], [table["fn"], table["tp"]]] == sk.confusion_matrix(Y, SCORE >= 0.4).tolist()
     assert table["f1"] == pytest.approx(sk.f1_score(Y, SCORE >= 0.4))
     json.dumps(got, allow_nan=False)
 

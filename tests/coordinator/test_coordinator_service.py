@@ -327,6 +327,14 @@ def test_pipes_join_two_parties_and_nobody_else(tmp_path):
             meta = (("parley-job", job), ("parley-step", "one"), ("parley-attempt", attempt), ("parley-peer", peer))
             return rpc.CoordinatorStub(channel).Pipe(metadata=meta)  # type: ignore[no-untyped-call]  # generated
 
+        async def knock(pipe: Any) -> None:
+            await pipe.write(pb.Frame(sealed=b"x"))
+            await read_on(pipe, 2)
+
+        async def read_on(pipe: Any, frames: int) -> None:
+            for _ in range(frames):
+                await asyncio.wait_for(pipe.read(), 10)
+
         async with w.lender.channel() as one, w.bureau.channel() as two:
             a, b = open_pipe(w.lender, one, "bureau"), open_pipe(w.bureau, two, "lender")
             frames = [bytes([k]) * 1_000_000 for k in range(40)]
@@ -346,16 +354,13 @@ def test_pipes_join_two_parties_and_nobody_else(tmp_path):
             for who, channel, peer, attempt in ((w.lender, one, "ana", "1"), (w.lender, one, "bureau", "2")):
                 bad = open_pipe(who, channel, peer, attempt)
                 with pytest.raises(grpc.aio.AioRpcError) as e:
-                    await bad.write(pb.Frame(sealed=b"x"))
-                    await bad.read()
-                    await bad.read()
+                    await knock(bad)
                 assert e.value.code() == grpc.StatusCode.PERMISSION_DENIED
             await b.write(pb.Frame(sealed=b"answer"))
             assert (await asyncio.wait_for(a.read(), 10)).sealed == b"answer"
             b.cancel()
             with pytest.raises(grpc.aio.AioRpcError) as e:
-                for _ in range(3):
-                    await asyncio.wait_for(a.read(), 10)
+                await read_on(a, 3)
             assert e.value.code() == grpc.StatusCode.UNAVAILABLE
         await w.person.call("POST", f"/v1/jobs/{job}/cancel", reason="over")
 

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from echo import ECHO, Chunk, Numbers
 
@@ -13,6 +14,7 @@ from parley.protocols.kit import Cast, Flow, Session, StepInputs, StepOutputs, r
 from parley.protocols.kit import conformance as c
 from parley.protocols.kit.gate import Gate, MemoryLedger
 from parley.protocols.kit.local import Setting
+from parley.wire import codec
 from parley.wire.envelope import Address, Envelope
 from parley.wire.errors import ParleyError
 
@@ -57,6 +59,30 @@ def test_every_mutation_is_refused_by_name(change):
     for index, error in c.mutations(run, n, change, every=3):
         assert error is not None, index
         assert error.code in ("undeclared_message", "protocol_violation", "malformed")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\xff\xff\xff",
+        b"",
+        codec.encode({"chunks": 10}),
+        codec.encode({"chunks": 10, "rows": 999}),
+        codec.encode({"chunks": 10, "rows": 1000, "more": 1}),
+        codec.encode({"chunks": 10.0, "rows": 1000}),
+        codec.encode({"chunks": 10, "rows": np.array([1000, 1000])}),
+        codec.encode({"chunks": 10, "rows": pa.table({"x": [1000]})}),
+    ],
+)
+def test_a_wrong_closing_of_a_stream_is_its_senders_violation(body):
+    def fault(envelope: Envelope, when: str) -> Envelope:
+        last = when == "before" and envelope.last and envelope.address.sender == "c"
+        return dataclasses.replace(envelope, body=body) if last else envelope
+
+    with pytest.raises(ParleyError) as e:
+        run(Setting(fault=fault))
+    assert (e.value.code, e.value.party, e.value.step) == ("protocol_violation", "c", "step")
+    assert e.value.cause.startswith("c closed a stream")
 
 
 def test_wrong_values_are_refused():

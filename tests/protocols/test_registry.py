@@ -38,6 +38,12 @@ def test_every_protocol_is_whole(name):
     assert {s.disclosure for s in protocol.steps} <= {d for told in protocol.learns.values() for d in told}
 
 
+@pytest.mark.parametrize("name", registry.names())
+def test_the_words_for_rows_in_clear_are_used_for_nothing_else(name):
+    learns = registry.load(name).learns
+    assert not {"rows", "individual_updates"} & {word for told in learns.values() for word in told}
+
+
 def test_unknown_names_get_a_hint():
     with pytest.raises(ParleyError) as e:
         registry.load("psi/edch")

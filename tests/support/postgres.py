@@ -56,9 +56,7 @@ def cluster(bin_dir: Path) -> Iterator[str]:
             "-D",
             data,
         )
-        options = (
-            f"-k {folder} -c listen_addresses='' -c fsync=off -c synchronous_commit=off -c max_connections=50"
-        )
+        options = f"-k {folder} -c listen_addresses='' -c fsync=off -c synchronous_commit=off -c max_connections=50"
         call("pg_ctl", "-w", "-D", data, "-l", str(folder / "log"), "-o", options, "start")
         try:
             yield f"postgresql+psycopg://postgres@/postgres?host={folder}"
