@@ -87,7 +87,7 @@ async def listening(home: PartyHome, listener: Listener) -> AsyncIterator[None]:
         yield
         return
     server = grpc.aio.server(options=[*OPTIONS, ("grpc.so_reuseport", 0)])
-    rpc.add_PeerServicer_to_server(listener, server)  # type: ignore[no-untyped-call]  # generated
+    rpc.add_PeerServicer_to_server(listener, server)  # type: ignore[no-untyped-call]  # generated code has no types
     try:
         server.add_secure_port(home.config.listen, tls.server_credentials(home.tls(), home.authority))
     except RuntimeError:
@@ -109,4 +109,4 @@ def dial(home: PartyHome, peer: str) -> grpc.aio.Channel:
 
 
 def opened(channel: grpc.aio.Channel, metadata: tuple[tuple[str, str], ...]) -> CallEnd:
-    return CallEnd(rpc.PeerStub(channel).Pipe(metadata=metadata))  # type: ignore[no-untyped-call]  # generated
+    return CallEnd(rpc.PeerStub(channel).Pipe(metadata=metadata))  # type: ignore[no-untyped-call]  # generated code has no types

@@ -70,7 +70,7 @@ class Link:
 
     async def _once(self) -> None:
         async with self.channel() as channel:
-            call = rpc.CoordinatorStub(channel).Connect(self._events())  # type: ignore[no-untyped-call]  # generated
+            call = rpc.CoordinatorStub(channel).Connect(self._events())  # type: ignore[no-untyped-call]  # generated code has no types
             async for instruction in call:
                 await self._heard(instruction)
 
@@ -131,4 +131,4 @@ class Link:
                 yield pb.PartyEvent(heartbeat=pb.Heartbeat(sent_ms=int(time.time() * 1000)))
 
     def stub(self, channel: grpc.aio.Channel) -> Any:
-        return rpc.CoordinatorStub(channel)  # type: ignore[no-untyped-call]  # generated
+        return rpc.CoordinatorStub(channel)  # type: ignore[no-untyped-call]  # generated code has no types
