@@ -7,15 +7,14 @@
         print(job.result("evaluate"))
 
 Guarantee: a result is returned only when it opens with this person's key under a contract which is for exactly the
-job this person signed and which every party of the job signed. Parties pinned with `parley user trust` are checked
-against the pin; for the others the signature is checked against the card the coordinator shows, and `Job.contract`
-says which. Not guaranteed: that a party computed what it said.
+job this person signed and which every party of the job signed, and when its own party signed it under that contract.
+Parties pinned with `parley user trust` are checked against the pin; for the others the signature is checked against
+the card the coordinator shows, and `Job.contract` says which. Not guaranteed: that a party computed what it said.
 """
 
 from __future__ import annotations
 
 import base64
-import json
 import secrets
 import time
 from collections.abc import Iterator, Mapping
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from parley.rest import Rest
     from parley.user import UserHome
     from parley.wire.contract import Contract
+    from parley.wire.identity import Card
     from parley.wire.jobspec import JobSpec
 
 ENDED = ("succeeded", "failed", "cancelled", "planned")
@@ -50,6 +50,12 @@ class CheckedContract:
     @property
     def hash(self) -> bytes:
         return self.contract.hash()
+
+    def card(self, party: str) -> Card:
+        """The card under which a party signed; its fingerprint was checked against `cards`. KeyError for no party."""
+        from parley.wire.identity import Card
+
+        return Card.from_text(self.contract.offers[party].card)
 
 
 class Parley:
@@ -193,26 +199,35 @@ class Job:
         return check_contract(self._parley.home, self.id, answer)
 
     def results(self) -> dict[str, dict[str, Any]]:
-        """step -> party -> result, of each step's last attempt, every one opened under the verified contract."""
-        from parley.crypto.box import open_box
-        from parley.crypto.errors import CryptoError
+        """step -> party -> result, of each step's last attempt.
 
+        ParleyError `bad_result` for a box that does not open under the verified contract, and `bad_result_signature`
+        for one that its party, by the card in that contract, did not sign for this step and attempt.
+        """
         blobs = _listed(self._parley.rest.get(f"/v1/jobs/{self.id}/results"), "results")
         out: dict[str, dict[str, Any]] = {}
         for blob in sorted(blobs, key=lambda b: int(b["attempt"])):
-            try:
-                sealed = base64.b64decode(blob["sealed"], validate=True)
-                opened = open_box(self._parley.home.seal_key, sealed, self.contract.hash)
-            except (CryptoError, ValueError):
-                raise ParleyError(
-                    "bad_result",
-                    "A result does not open under the contract that this job was signed with.",
-                    "The coordinator or the party changed it; ask the party for its log.",
-                    party=str(blob["party"]),
-                    step=str(blob["step"]),
-                ) from None
-            out.setdefault(str(blob["step"]), {})[str(blob["party"])] = json.loads(opened)
+            out.setdefault(str(blob["step"]), {})[str(blob["party"])] = self._opened(blob)
         return out
+
+    def _opened(self, blob: Mapping[str, Any]) -> dict[str, Any]:
+        from parley.crypto.box import open_box
+        from parley.crypto.errors import CryptoError
+        from parley.wire.result import open_result
+
+        party, step, digest = str(blob["party"]), str(blob["step"]), self.contract.hash
+        try:
+            card = self.contract.card(party)
+            plaintext = open_box(self._parley.home.seal_key, base64.b64decode(blob["sealed"], validate=True), digest)
+        except (CryptoError, ValueError, KeyError):
+            raise ParleyError(
+                "bad_result",
+                "A result does not open under the contract that this job was signed with.",
+                "The coordinator or the party changed it; ask the party for its log.",
+                party=party,
+                step=step,
+            ) from None
+        return open_result(plaintext, card, digest, step, int(blob["attempt"]))
 
     def result(self, step: str) -> dict[str, Any]:
         """One step's result; a mapping by party when several parties gave one. ParleyError `no_result`."""

@@ -36,5 +36,8 @@ def check_contract(home: UserHome, job: str, answer: dict[str, Any]) -> CheckedC
     cards = {**roster, **pinned}
     # Expiry bounds when a contract may start, not when its results may be read.
     verify_contract(contract, signatures, cards, now=float(contract.expires))
+    for name, offer in contract.offers.items():
+        if Card.from_text(offer.card).fingerprint != offer.fingerprint:
+            raise ParleyError("bad_contract", f"The contract shows another card of {name} than it signed with.")
     known: dict[str, Literal["pinned", "roster"]] = {p: "pinned" if p in pinned else "roster" for p in contract.offers}
     return CheckedContract(contract, known, {p: o.fingerprint for p, o in contract.offers.items()})

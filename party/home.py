@@ -52,7 +52,7 @@ class PartyConfig(BaseModel):
     capacity: int = Field(default=2, ge=1, le=64)
     step_memory_mb: int = Field(default=4096, ge=256)
     step_threads: int = Field(default=2, ge=1, le=256)
-    patience_s: float = Field(default=120.0, gt=0, le=86400)
+    patience_s: float = Field(default=600.0, gt=0, le=86400)
 
 
 def default_home(kind: str) -> Path:

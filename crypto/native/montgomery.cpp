@@ -4,6 +4,8 @@
 #include <cstring>
 #include <thread>
 
+#include "ristretto.hpp"
+
 namespace parley {
 namespace {
 
@@ -91,15 +93,32 @@ Modulus::Modulus(const Limb* n, size_t limbs)
     case 96: mul_ = mul_cios<96>; break;
     default: mul_ = mul_cios<0>;
   }
+  // One choice for every kernel of the module: cpu.cpp makes it, and refuses an unknown PARLEY_CPU.
+  [[maybe_unused]] const bool portable = &ristretto_kernel() == &RISTRETTO_BASELINE;
+#if defined(PARLEY_HAS_IFMA)
+  if (!portable) lanes_ = lanes_ifma(n, limbs);
+#endif
+  const size_t bits = lanes_ ? lanes_->r_bits() : 64 * limbs;
   std::vector<Limb> r(limbs, 0);
   r[0] = 1;
-  for (size_t i = 0; i < 64 * limbs; ++i) doubled(r.data(), n_.data(), limbs);
+  for (size_t i = 0; i < bits; ++i) doubled(r.data(), n_.data(), limbs);
   one_ = r;
-  for (size_t i = 0; i < 64 * limbs; ++i) doubled(r.data(), n_.data(), limbs);
+  if (lanes_) lanes_->enable(one_.data());
+  for (size_t i = 0; i < bits; ++i) doubled(r.data(), n_.data(), limbs);
   r2_ = r;
 }
 
-void Modulus::pow(Limb* out, const Limb* a, const Limb* e, size_t words) const {
+void Modulus::mul(Limb* out, const Limb* a, const Limb* b, size_t b_step, size_t n) const {
+  if (lanes_) return lanes_->mul(out, a, b, b_step, n);
+  for (size_t i = 0; i < n; ++i) mul_(out + i * limbs_, a + i * limbs_, b + i * b_step, n_.data(), inv_, limbs_);
+}
+
+void Modulus::pow(Limb* out, const Limb* a, const Limb* e, size_t words, size_t n) const {
+  if (lanes_) return lanes_->pow(out, a, e, words, n);
+  for (size_t i = 0; i < n; ++i) power(out + i * limbs_, a + i * limbs_, e, words);
+}
+
+void Modulus::power(Limb* out, const Limb* a, const Limb* e, size_t words) const {
   std::vector<Limb> table(16 * limbs_);
   std::copy(one_.begin(), one_.end(), table.begin());
   for (size_t k = 1; k < 16; ++k) mul(&table[k * limbs_], &table[(k - 1) * limbs_], a);
@@ -112,6 +131,86 @@ void Modulus::pow(Limb* out, const Limb* a, const Limb* e, size_t words) const {
   std::copy(acc.begin(), acc.end(), out);
 }
 
+void Modulus::product(Limb* out, const Limb* x, size_t n) const {
+  constexpr size_t K = Lanes::COUNT;
+  std::vector<Limb> acc(K * limbs_);
+  for (size_t k = 0; k < K; ++k) std::copy(one_.begin(), one_.end(), &acc[k * limbs_]);
+  for (size_t i = 0; i < n; i += K) mul(acc.data(), acc.data(), x + i * limbs_, limbs_, std::min(K, n - i));
+  for (size_t half = K / 2; half > 0; half /= 2) mul(acc.data(), acc.data(), &acc[half * limbs_], limbs_, half);
+  std::copy(acc.begin(), acc.begin() + static_cast<std::ptrdiff_t>(limbs_), out);
+}
+
+void Modulus::join(Limb* out, const Limb* x, size_t n, size_t group, size_t shift, size_t from, size_t to) const {
+  if (lanes_) return lanes_->join(out, x, n, group, shift, from, to);
+  for (size_t g = from; g < to; ++g) {
+    const size_t begin = g * group, end = std::min(n, begin + group);
+    Limb* acc = out + g * limbs_;
+    std::copy(x + (end - 1) * limbs_, x + end * limbs_, acc);
+    for (size_t i = end - 1; i-- > begin;) {
+      for (size_t k = 0; k < shift; ++k) mul(acc, acc, acc);
+      mul(acc, acc, x + i * limbs_);
+    }
+  }
+}
+
+void Modulus::histogram(Limb* out, const Lanes::Table& t, size_t m, int threads) const {
+  if (lanes_) return histogram_lanes(out, t, m, threads);
+  ranges(t.features, 1, threads, [&](size_t from, size_t to) {
+    for (size_t f = from; f < to; ++f) histogram_one(out + f * t.n_bins * limbs_, t, m, f);
+  });
+}
+
+void Modulus::histogram_one(Limb* out, const Lanes::Table& t, size_t m, size_t f) const {
+  std::vector<uint8_t> used(t.n_bins, 0);
+  for (size_t i = 0; i < m; ++i) {
+    const auto r = static_cast<size_t>(t.rows[i]);
+    const size_t bin = t.bins[r * t.features + f];
+    const Limb* row = t.ct + r * limbs_;
+    Limb* cell = out + bin * limbs_;
+    if (used[bin]) mul(cell, cell, row);
+    else std::copy(row, row + limbs_, cell), used[bin] = 1;
+  }
+  for (size_t k = 0; k < t.n_bins; ++k)
+    if (!used[k]) std::copy(one_.begin(), one_.end(), out + k * limbs_);
+}
+
+// A lane takes one feature over one part of the rows. Features seldom fill the lanes of every thread, so the rows are
+// cut into as many parts as cost least, the products that put the parts together included.
+void Modulus::histogram_lanes(Limb* out, const Lanes::Table& t, size_t m, int threads) const {
+  constexpr size_t K = Lanes::COUNT;
+  const auto up = [](size_t a, size_t b) { return (a + b - 1) / b; };
+  const size_t workers = static_cast<size_t>(std::max(threads, 1)), cells = t.features * t.n_bins;
+  size_t parts = 1, best = ~size_t{0};
+  for (size_t p = 1; p <= 2 * K; ++p) {
+    const size_t cost = up(up(t.features * p, K), workers) * up(m, p) + (p - 1) * up(up(cells, K), workers);
+    if (cost < best) best = cost, parts = p;
+  }
+  std::vector<Limb> spare((parts - 1) * cells * limbs_);
+  const size_t tasks = t.features * parts;
+  ranges(tasks, K, threads, [&](size_t from, size_t to) {
+    for (; from < to; from += K) {
+      Lanes::Tasks group{std::min(K, to - from), {}, {}, {}};
+      std::vector<Limb> sums(group.count * t.n_bins * limbs_);
+      for (size_t j = 0; j < group.count; ++j) {
+        const size_t part = (from + j) / t.features;
+        group.feature[j] = (from + j) % t.features;
+        group.from[j] = m * part / parts;
+        group.to[j] = m * (part + 1) / parts;
+      }
+      lanes_->tally(sums.data(), t, group);
+      for (size_t j = 0; j < group.count; ++j) {
+        const size_t part = (from + j) / t.features, size = t.n_bins * limbs_;
+        Limb* whole = part ? &spare[(part - 1) * cells * limbs_] : out;
+        std::copy(&sums[j * size], &sums[j * size] + size, whole + group.feature[j] * size);
+      }
+    }
+  });
+  ranges(cells, K, threads, [&](size_t from, size_t to) {
+    Limb* o = out + from * limbs_;
+    for (size_t p = 0; p + 1 < parts; ++p) mul(o, o, &spare[(p * cells + from) * limbs_], limbs_, to - from);
+  });
+}
+
 FixedBase::FixedBase(const Modulus& m, const Limb* base_mont, size_t exponent_bytes, int threads)
     : m_(m), windows_(exponent_bytes), table_(exponent_bytes * 256 * m.limbs()) {
   const size_t limbs = m.limbs();
@@ -122,22 +221,27 @@ FixedBase::FixedBase(const Modulus& m, const Limb* base_mont, size_t exponent_by
     std::copy(x - limbs, x, x);
     for (int k = 0; k < 8; ++k) m.mul(x, x, x);
   }
-  struct State { FixedBase* self; const Limb* start; } state{this, start.data()};
-  parallel(windows_, threads, [](void* p, size_t begin, size_t end) {
-    auto& s = *static_cast<State*>(p);
-    const size_t n = s.self->m_.limbs();
-    for (size_t w = begin; w < end; ++w) {
-      Limb* row = &s.self->table_[w * 256 * n];
-      std::copy(s.self->m_.one(), s.self->m_.one() + n, row);
-      for (size_t d = 1; d < 256; ++d) s.self->m_.mul(row + d * n, row + (d - 1) * n, s.start + w * n);
+  // Digit by digit, so that the windows fill the lanes.
+  ranges(windows_, m.lanes(), threads, [&](size_t from, size_t to) {
+    std::vector<Limb> column((to - from) * limbs);
+    for (size_t w = from; w < to; ++w) std::copy(m.one(), m.one() + limbs, &column[(w - from) * limbs]);
+    for (size_t d = 0; d < 256; ++d) {
+      if (d) m.mul(column.data(), column.data(), &start[from * limbs], limbs, to - from);
+      for (size_t w = from; w < to; ++w) {
+        const Limb* x = &column[(w - from) * limbs];
+        std::copy(x, x + limbs, &table_[(w * 256 + d) * limbs]);
+      }
     }
-  }, &state);
+  });
 }
 
-void FixedBase::pow(Limb* out, const uint8_t* e) const {
+void FixedBase::pow(Limb* out, const uint8_t* e, size_t n) const {
   const size_t limbs = m_.limbs();
-  std::copy(&table_[e[0] * limbs], &table_[e[0] * limbs] + limbs, out);
-  for (size_t w = 1; w < windows_; ++w) m_.mul(out, out, &table_[(w * 256 + e[w]) * limbs]);
+  if (m_.lanes_) return m_.lanes_->walk(out, table_.data(), e, windows_, n);
+  for (size_t i = 0; i < n; ++i, out += limbs, e += windows_) {
+    std::copy(&table_[e[0] * limbs], &table_[e[0] * limbs] + limbs, out);
+    for (size_t w = 1; w < windows_; ++w) m_.mul(out, out, &table_[(w * 256 + e[w]) * limbs]);
+  }
 }
 
 void parallel(size_t n, int threads, void (*body)(void*, size_t, size_t), void* state) {

@@ -40,6 +40,7 @@ class Field {
   explicit Field(In<Limb> n) : m_(checked(n), n.shape(0)) {}
 
   size_t limbs() const { return m_.limbs(); }
+  const char* kernel() const { return m_.kernel(); }
   const Modulus& modulus() const { return m_; }
 
   void rows(const In<Limb>& a) const { need(a.ndim() == 2 && a.shape(1) == m_.limbs(), "rows of the modulus' limbs"); }
@@ -50,7 +51,7 @@ class Field {
     need(b.shape(0) == a.shape(0) || b.shape(0) == 1, "as many rows on both sides, or one");
     const size_t n = a.shape(0), step = b.shape(0) == 1 ? 0 : m_.limbs(), l = m_.limbs();
     Out out = fresh(n, l);
-    spread(n, threads, [&, o = out.data(), x = a.data(), y = b.data()](size_t i) { m_.mul(o + i * l, x + i * l, y + i * step); });
+    products(out.data(), a.data(), b.data(), step, n, threads);
     return out;
   }
 
@@ -66,7 +67,10 @@ class Field {
     need(e.ndim() == 1, "an exponent in limbs");
     const size_t n = a.shape(0), l = m_.limbs(), words = e.shape(0);
     Out out = fresh(n, l);
-    spread(n, threads, [&, o = out.data(), x = a.data(), y = e.data()](size_t i) { m_.pow(o + i * l, x + i * l, y, words); });
+    nb::gil_scoped_release free;
+    ranges(n, m_.lanes(), threads, [&, o = out.data(), x = a.data(), y = e.data()](size_t i, size_t to) {
+      m_.pow(o + i * l, x + i * l, y, words, to - i);
+    });
     return out;
   }
 
@@ -75,11 +79,8 @@ class Field {
     rows(a);
     const size_t l = m_.limbs(), n = a.shape(0);
     Out out = fresh(1, l);
-    Limb* o = out.data();
-    const Limb* x = a.data();
     nb::gil_scoped_release free;
-    std::copy(m_.one(), m_.one() + l, o);
-    for (size_t i = 0; i < n; ++i) m_.mul(o, o, x + i * l);
+    m_.product(out.data(), a.data(), n);
     return out;
   }
 
@@ -95,18 +96,8 @@ class Field {
       for (size_t f = 0; f < features; ++f) need(b[r[i] * features + f] < n_bins, "a bin out of range");
     }
     Out out = fresh(features * n_bins, l);
-    spread(features, threads, [&, o = out.data(), x = ct.data()](size_t f) {
-      Limb* acc = o + f * n_bins * l;
-      std::vector<uint8_t> used(n_bins, 0);
-      for (size_t i = 0; i < m; ++i) {
-        const size_t bin = b[r[i] * features + f];
-        const Limb* row = x + r[i] * l;
-        if (used[bin]) m_.mul(acc + bin * l, acc + bin * l, row);
-        else std::copy(row, row + l, acc + bin * l), used[bin] = 1;
-      }
-      for (size_t k = 0; k < n_bins; ++k)
-        if (!used[k]) std::copy(m_.one(), m_.one() + l, acc + k * l);
-    });
+    nb::gil_scoped_release free;
+    m_.histogram(out.data(), {ct.data(), b, r, features, n_bins}, m, threads);
     return out;
   }
 
@@ -116,16 +107,17 @@ class Field {
     need(group > 0, "at least one row in a group");
     const size_t n = a.shape(0), l = m_.limbs(), groups = (n + group - 1) / group;
     Out out = fresh(groups, l);
-    spread(groups, threads, [&, o = out.data(), x = a.data()](size_t g) {
-      const size_t begin = g * group, end = std::min(n, begin + group);
-      Limb* acc = o + g * l;
-      std::copy(x + (end - 1) * l, x + end * l, acc);
-      for (size_t i = end - 1; i-- > begin;) {
-        for (size_t k = 0; k < shift; ++k) m_.mul(acc, acc, acc);
-        m_.mul(acc, acc, x + i * l);
-      }
+    nb::gil_scoped_release free;
+    ranges(groups, m_.lanes(), threads, [&, o = out.data(), x = a.data()](size_t from, size_t to) {
+      m_.join(o, x, n, group, shift, from, to);
     });
     return out;
+  }
+
+  void products(Limb* out, const Limb* a, const Limb* b, size_t step, size_t n, int threads) const {
+    const size_t l = m_.limbs();
+    nb::gil_scoped_release free;
+    ranges(n, m_.lanes(), threads, [&](size_t i, size_t to) { m_.mul(out + i * l, a + i * l, b + i * step, step, to - i); });
   }
 
  private:
@@ -138,7 +130,7 @@ class Field {
     rows(a);
     const size_t n = a.shape(0), l = m_.limbs();
     Out out = fresh(n, l);
-    spread(n, threads, [&, o = out.data(), x = a.data()](size_t i) { m_.mul(o + i * l, x + i * l, c); });
+    products(out.data(), a.data(), c, 0, n, threads);
     return out;
   }
 
@@ -158,7 +150,10 @@ class Power {
     need(e.ndim() == 2 && e.shape(1) == table_->bytes(), "exponents of the table's length");
     const size_t n = e.shape(0), l = field_->limbs(), w = table_->bytes();
     Out out = fresh(n, l);
-    spread(n, threads, [&, o = out.data(), x = e.data()](size_t i) { table_->pow(o + i * l, x + i * w); });
+    nb::gil_scoped_release free;
+    ranges(n, field_->modulus().lanes(), threads, [&, o = out.data(), x = e.data()](size_t i, size_t to) {
+      table_->pow(o + i * l, x + i * w, to - i);
+    });
     return out;
   }
 
@@ -219,9 +214,11 @@ Out combine(In<Limb> xp, In<Limb> xq, const Field& q, In<Limb> p, In<Limb> p_inv
   need(xq.shape(0) == n && p.ndim() == 1 && p.shape(0) == l && p_inverse.ndim() == 1 && p_inverse.shape(0) == l,
        "remainders of one size");
   Out out = fresh(n, 2 * l);
-  spread(n, threads, [&, o = out.data(), a = xp.data(), b = xq.data(), pv = p.data(), pi = p_inverse.data()](size_t i) {
+  std::vector<Limb> quotients(n * l);
+  spread(n, threads, [&, a = xp.data(), b = xq.data()](size_t i) {
     const Limb* mod = q.modulus().value();
-    Limb d[96], t[96];
+    Limb* d = &quotients[i * l];
+    Limb t[96];
     auto sub = [l](Limb* r, const Limb* x, const Limb* y) {
       Limb borrow = 0;
       for (size_t j = 0; j < l; ++j) {
@@ -240,7 +237,10 @@ Out combine(In<Limb> xp, In<Limb> xq, const Field& q, In<Limb> p, In<Limb> p_inv
         carry = static_cast<Limb>(s >> 64);
       }
     }
-    q.modulus().mul(d, d, pi);
+  });
+  q.products(quotients.data(), quotients.data(), p_inverse.data(), 0, n, threads);
+  spread(n, threads, [&, o = out.data(), a = xp.data(), pv = p.data()](size_t i) {
+    const Limb* d = &quotients[i * l];
     Limb* x = o + i * 2 * l;
     std::copy(a + i * l, a + (i + 1) * l, x);
     std::memset(x + l, 0, 8 * l);
@@ -266,6 +266,7 @@ void bind_montgomery(nb::module_& m) {
   nb::class_<Field>(m, "Field")
       .def(nb::init<In<Limb>>())
       .def_prop_ro("limbs", &Field::limbs)
+      .def_prop_ro("kernel", &Field::kernel)
       .def("mul", &Field::mul)
       .def("enter", &Field::enter)
       .def("leave", &Field::leave)

@@ -29,7 +29,8 @@ start_engine() {
     kill -0 "$ENGINE_PID" 2>/dev/null || break
     sleep 0.5
   done
-  ENGINE_ERROR=$(grep -iE 'failed|error|fatal' build/logs/dockerd.log | tail -n 3)
+  ENGINE_ERROR=$(grep -E '^failed|level=(error|fatal)' build/logs/dockerd.log | tail -n 3)
+  [ -n "$ENGINE_ERROR" ] || ENGINE_ERROR="nothing in 60 tries; the whole log is build/logs/dockerd.log"
   stop_engine
   return 1
 }
@@ -43,7 +44,16 @@ stop_engine() {
     sleep 0.5
   done
   kill -KILL "$ENGINE_PID" 2>/dev/null || true
+  # An engine that had to be killed leaves its containerd behind.
+  local left
+  left=$(cat "$ENGINE_DIR/exec/containerd/containerd.pid" 2>/dev/null || true)
+  [ -z "$left" ] || ! grep -qz containerd "/proc/$left/cmdline" 2>/dev/null || kill "$left" 2>/dev/null || true
   wait "$ENGINE_PID" 2>/dev/null || true
   ENGINE_PID=''
-  [ -n "${PARLEY_ENGINE_DIR:-}" ] || rm -rf "$ENGINE_DIR"
+  # One that failed to start leaves its root mounted on itself.
+  local place
+  for place in $(awk -v d="$ENGINE_DIR/" 'index($2, d) == 1 {print $2}' /proc/mounts | sort -r); do
+    umount "$place" || true
+  done
+  [ -n "${PARLEY_ENGINE_DIR:-}" ] || rm -rf --one-file-system "$ENGINE_DIR" || true
 }

@@ -8,20 +8,27 @@ engine=${ENGINE:-docker}
 mkdir -p "$out/wheelhouse"
 
 runtime_lock() {  # the lock without what only tests and builds need
-  tools/setup.sh --uv pip compile -q pyproject.toml --extra postgres --extra demo --python-version 3.11 \
+  tools/setup.sh --uv pip compile -q pyproject.toml --extra postgres --python-version 3.11 \
       -c requirements.lock --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 }
 
 wheelhouse() {
+  local stamp=$out/wheelhouse.lock
+  if ! cmp -s "$out/requirements.txt" "$stamp"; then
+    rm -rf "$out/wheelhouse"
+    .venv/bin/python -m pip download -q --no-deps --only-binary=:all: -d "$out/wheelhouse" -r "$out/requirements.txt"
+    cp "$out/requirements.txt" "$stamp"
+  fi
   rm -f "$out"/wheelhouse/parley-*.whl
-  .venv/bin/python -m pip download -q --no-deps --only-binary=:all: -d "$out/wheelhouse" -r "$out/requirements.txt"
-  PATH="$PWD/.venv/bin:$PATH" .venv/bin/python -m pip wheel -q --no-build-isolation --no-deps -w "$out/wheelhouse" .
+  # A build folder of its own: the editable installation keeps the default one.
+  PATH="$PWD/.venv/bin:$PATH" .venv/bin/python -m pip wheel -q --no-build-isolation --no-deps --no-index \
+      -C build-dir=build/wheel -w "$out/wheelhouse" .
 }
 
 base() {
   [ -s "$out/base.tar" ] || {
-    mmdebstrap --variant=minbase --include=python3,python3-venv,ca-certificates,iproute2 bookworm "$out/base.tar.new"
-    mv "$out/base.tar.new" "$out/base.tar"
+    mmdebstrap --variant=minbase --include=python3,python3-venv,ca-certificates,iproute2 bookworm "$out/base.new.tar"
+    mv "$out/base.new.tar" "$out/base.tar"
   }
   "$engine" image inspect parley-base:12 >/dev/null 2>&1 || "$engine" import "$out/base.tar" parley-base:12
 }

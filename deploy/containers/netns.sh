@@ -13,9 +13,21 @@ firewall() {  # firewall -I|-D
   iptables -w 5 "$1" FORWARD -i "$bridge" -o "$bridge" -j ACCEPT 2>/dev/null || true
 }
 
+end_processes() {  # those that run in our namespaces: told to stop, and ten seconds later killed
+  local name pids tries signal=TERM
+  for tries in $(seq 22); do
+    pids=$(for name in "$@"; do ip netns pids "$prefix-$name" 2>/dev/null || true; done)
+    [ -n "$pids" ] || return 0
+    [ "$tries" -ne 21 ] || signal=KILL
+    case $tries in 1|21) kill -"$signal" $pids 2>/dev/null || true ;; esac
+    sleep 0.5
+  done
+}
+
 down() {
   local name
   firewall -D
+  end_processes "$@"
   for name in "$@"; do ip netns del "$prefix-$name" 2>/dev/null || true; done
   ip link del "$bridge" 2>/dev/null || true
 }

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from parley.party.home import PartyHome
+from parley.protocols.kit.child import unexpected
 from parley.wire.errors import ParleyError
 from parley.wire.pb import parley_pb2 as pb
 
 P = ParamSpec("P")
 T = TypeVar("T")
 log = logging.getLogger("parley.party")
+STOP_S = 20.0
 
 
 class Desk:
@@ -45,6 +47,41 @@ class Desk:
 
     def close(self) -> None:
         self._thread.shutdown(wait=True, cancel_futures=True)
+
+
+async def settled(work: Coroutine[Any, Any, T], timeout: float | None = None) -> T | ParleyError:
+    """Run a piece of work to its end, whatever that is: its result, or why there is none.
+
+    A failure nobody foresaw becomes a problem that names its type and place only; cancelling this cancels the work.
+    `timeout` in seconds turns into the problem "deadline".
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task}, timeout=timeout)
+    finally:
+        late = not task.done()
+        task.cancel()
+        await asyncio.wait({task}, timeout=STOP_S)
+    if late or not task.done():
+        return ParleyError("deadline", "It did not end in time.", "Give the job a later `deadline`, or less to do.")
+    if task.cancelled():
+        return ParleyError("cancelled", "It was cancelled.", retryable=True)
+    failure = task.exception()
+    if failure is None:
+        return task.result()
+    return failure if isinstance(failure, ParleyError) else unexpected(failure)
+
+
+async def together(*work: Coroutine[Any, Any, None]) -> None:
+    """Wait for all; the first failure cancels the others and is raised as it is."""
+    tasks = [asyncio.ensure_future(w) for w in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=STOP_S)
 
 
 def problem_message(problem: ParleyError) -> pb.Problem:

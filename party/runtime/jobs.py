@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from parley.party.runtime import agreement
-from parley.party.runtime.desk import Desk, log, problem_message
+from parley.party.runtime.desk import Desk, log, problem_message, settled
 from parley.party.runtime.steps import Steps
 from parley.party.store import JobRecord
 from parley.wire.canonical import canonical
@@ -54,10 +54,9 @@ class Jobs:
         while True:
             instruction = await queue.get()
             kind = instruction.WhichOneof("kind")
-            try:
-                await self._one(kind or "", instruction)
-            except ParleyError as problem:
-                log.error("instruction_failed job=%s kind=%s code=%s", job, kind, problem.code)
+            problem = await settled(self._one(kind or "", instruction))
+            if problem is not None:
+                log.error("instruction_failed job=%s kind=%s code=%s: %s", job, kind, problem.code, problem.cause)
                 continue  # not acknowledged: it comes again with the next connection
             self._acknowledge(instruction)
             log.info("instruction job=%s kind=%s", job, kind)
@@ -85,14 +84,11 @@ class Jobs:
 
     async def _prepare(self, i: pb.Instruction) -> None:
         message, desk = i.prepare, self._desk
-        try:
-            request = agreement.read_request(message)
-            dataset = await asyncio.to_thread(agreement.judge, desk.home, message.job, request)
-            await self._approved(message.job, request.spec)
-            offer = await asyncio.to_thread(agreement.make_offer, desk.home, request.spec, dataset)
-        except ParleyError as problem:
-            await self._refuse(i, message.job, problem)
+        judged = await settled(self._judge(message))
+        if isinstance(judged, ParleyError):
+            await self._refuse(i, message.job, judged)
             return
+        request, offer = judged
         body = canonical(offer.model_dump(mode="json"))
         record = JobRecord(
             message.job, "offered", message.spec, request.submitter.to_text(), message.signature, offer=body.decode()
@@ -106,6 +102,12 @@ class Jobs:
 
         await desk.do(keep)
         desk.wake.set()
+
+    async def _judge(self, message: pb.Prepare) -> tuple[agreement.Request, PartyOffer]:
+        home, request = self._desk.home, agreement.read_request(message)
+        dataset = await asyncio.to_thread(agreement.judge, home, message.job, request)
+        await self._approved(message.job, request.spec)
+        return request, await asyncio.to_thread(agreement.make_offer, home, request.spec, dataset)
 
     async def _approved(self, job: str, spec: JobSpec) -> None:
         """Wait for the operator where the policy says so; ParleyError "not_approved"."""

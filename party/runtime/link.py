@@ -85,7 +85,7 @@ class Link:
         elif kind == "roster":
             await desk.do(self._roster, i.roster)
         elif kind == "problem":
-            raise ParleyError.from_dict(parse(i.problem.json))
+            raise _told(i.problem.json)
         elif kind is not None and i.id:
             await self._handle(i)
 
@@ -132,3 +132,11 @@ class Link:
 
     def stub(self, channel: grpc.aio.Channel) -> Any:
         return rpc.CoordinatorStub(channel)  # type: ignore[no-untyped-call]  # generated code has no types
+
+
+def _told(raw: bytes) -> ParleyError:
+    """The coordinator's reason for refusing the link, as far as it can be read."""
+    try:
+        return ParleyError.from_dict(dict(parse(raw)))
+    except (ValueError, TypeError):
+        return ParleyError("link_refused", "The coordinator refused the link without a readable reason.")

@@ -61,6 +61,7 @@ class Pipe:
         self._end, self._channel = end, channel
         self._sending = asyncio.Lock()
         self.bytes_in = self.bytes_out = 0
+        self.ended = False
 
     async def send(self, envelope: Envelope) -> None:
         """Seal and hand over; waits while the peer is behind. ParleyError "peer_lost"."""
@@ -72,25 +73,36 @@ class Pipe:
                 await self._guard(self._end.write(pb.Frame(sealed=sealed)))
                 self.bytes_out += len(sealed)
 
-    async def recv(self) -> Envelope:
-        """The next envelope; ParleyError "peer_lost", "bad_ciphertext" or "malformed", naming the peer."""
+    async def recv(self) -> Envelope | None:
+        """The next envelope, None once the peer has said its end.
+
+        ParleyError "peer_lost", "bad_ciphertext" or "malformed", naming the peer.
+        """
         first = await self._open()
+        if first is None:
+            return None
         (size,) = HEADER.unpack_from(first.ljust(HEADER.size, b"\0"))
         if size > MAX_ENVELOPE or len(first) < HEADER.size:
             raise ParleyError("malformed", f"{self.peer} announced an envelope that is too large.", party=self.peer)
         parts, have = [first[HEADER.size :]], len(first) - HEADER.size
         while have < size:
             part = await self._open()
+            if part is None:
+                raise lost(self.peer)
             parts.append(part)
             have += len(part)
         if have != size:
             raise ParleyError("malformed", f"{self.peer} sent more than it announced.", party=self.peer)
         return Envelope.decode(b"".join(parts))
 
-    async def _open(self) -> bytes:
+    async def _open(self) -> bytes | None:
+        """The next piece, or None at the peer's end; a stream that stops without one is a lost peer."""
         frame = await self._guard(self._end.read())
-        if frame is None or frame.end:
+        if frame is None:
             raise lost(self.peer)
+        if frame.end:
+            self.ended = True
+            return None
         self.bytes_in += len(frame.sealed)
         try:
             return self._channel.open(frame.sealed)
@@ -106,7 +118,7 @@ class Pipe:
     async def _guard(self, work: Any) -> Any:
         try:
             return await work
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, grpc.aio.UsageError, ConnectionError):
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, grpc.aio.BaseError, ConnectionError):
             raise lost(self.peer) from None
 
     async def finish(self) -> None:
@@ -116,9 +128,8 @@ class Pipe:
 
     async def drained(self) -> None:
         """Wait for the peer's end, so that neither side hangs up on frames that are still under way."""
-        while (frame := await self._guard(self._end.read())) is not None:
-            if frame.end:
-                return
+        while not self.ended and (frame := await self._guard(self._end.read())) is not None:
+            self.ended = bool(frame.end)
 
     async def close(self) -> None:
         await self._end.close()
@@ -150,7 +161,7 @@ async def open_pipe(
             party=peer,
             retryable=True,
         ) from None
-    except (grpc.aio.AioRpcError, asyncio.InvalidStateError, grpc.aio.UsageError, ConnectionError):
+    except (grpc.aio.AioRpcError, asyncio.InvalidStateError, grpc.aio.BaseError, ConnectionError):
         raise lost(peer) from None
     return Pipe(peer, end, channel)
 

@@ -14,19 +14,19 @@ import grpc
 from parley.crypto.box import seal_to
 from parley.party.home import PartyHome
 from parley.party.runtime import agreement, direct
-from parley.party.runtime.desk import Desk, log, problem_message
+from parley.party.runtime.desk import Desk, log, problem_message, settled, together
 from parley.party.runtime.link import Link
 from parley.party.runtime.pipes import CallEnd, End, Pipe, open_pipe
 from parley.party.store import StepRecord
 from parley.protocols.kit.gate import Gate
 from parley.protocols.kit.host import ChildHost, ChildSpec
 from parley.protocols.kit.protocol import Cast, Protocol, Sizes, StepInputs, StepOutputs
-from parley.wire.canonical import canonical
 from parley.wire.contract import Contract
 from parley.wire.envelope import Envelope
 from parley.wire.errors import ParleyError
 from parley.wire.identity import Card
 from parley.wire.pb import parley_pb2 as pb
+from parley.wire.result import sign_result
 
 PROGRESS_S = 0.5
 RESULT_TAG = "parley.result/1"
@@ -105,21 +105,14 @@ class Steps:
     async def _run(self, start: pb.Start, key: Key) -> None:
         log.info("step_start job=%s step=%s attempt=%d", *key)
         try:
-            async with asyncio.timeout(max(1, int(start.deadline_s))):
-                event = await self._attempt(start)
-        except TimeoutError:
-            event = await self._failed(start, ParleyError("deadline", "The step did not end by the job's deadline."))
-        except ParleyError as problem:
-            event = await self._failed(start, problem)
+            ended = await settled(self._attempt(start), max(1, int(start.deadline_s)))
         except asyncio.CancelledError:
-            cancelled = ParleyError("cancelled", "The attempt was cancelled.", retryable=True)
-            event = await self._failed(start, cancelled)
-        except OSError as e:
-            event = await self._failed(start, _machine(e))
-        finally:
-            self._tasks.pop(key, None)
-            self._attempts.pop(key, None)
-        await self._desk.do(self._end, start, event)
+            ended = ParleyError("cancelled", "The attempt was cancelled.", retryable=True)
+        if isinstance(ended, ParleyError):
+            ended = await self._failed(start, ended)
+        self._tasks.pop(key, None)
+        self._attempts.pop(key, None)
+        await self._desk.do(self._end, start, ended)
         self._desk.wake.set()
 
     def _end(self, start: pb.Start, event: pb.PartyEvent) -> None:
@@ -193,9 +186,7 @@ class Steps:
         talk = {s.receiver for s in a.protocol.steps if s.sender == role}
         talk |= {s.sender for s in a.protocol.steps if s.receiver == role}
         peers = sorted({p for r in talk for p in a.cast.get(r, ())} - {self._desk.home.name})
-        async with asyncio.TaskGroup() as group:
-            for peer in peers:
-                group.create_task(self._open_one(a, peer))
+        await together(*(self._open_one(a, peer) for peer in peers))
 
     async def _open_one(self, a: Attempt, peer: str) -> None:
         home, start = self._desk.home, a.start
@@ -326,8 +317,7 @@ class Steps:
 
     async def _arrive(self, a: Attempt, pipe: Pipe) -> None:
         assert a.host is not None
-        while True:
-            envelope = await pipe.recv()
+        while (envelope := await pipe.recv()) is not None:
             if envelope.address.sender != pipe.peer:
                 raise ParleyError("protocol_violation", f"{pipe.peer} wrote in another name.", party=pipe.peer)
             a.gate.incoming(envelope)
@@ -377,25 +367,17 @@ class Steps:
         )
 
     def _result(self, home: PartyHome, a: Attempt, result: dict[str, Any]) -> pb.SealedResult:
-        submitter, body = Card.from_text(a.contract.submitter), canonical(result)
+        submitter, start = Card.from_text(a.contract.submitter), a.start
+        body = sign_result(home.sign_key, a.contract.hash(), start.step, int(start.attempt), result)
         line = a.ledger.open(
             to=submitter.name,
             tag=RESULT_TAG,
             disclosure="result",
-            step=a.start.step,
-            attempt=int(a.start.attempt),
+            step=start.step,
+            attempt=int(start.attempt),
             seq=0,
             cap=len(body),
         )
         sealed = seal_to(submitter.seal_public, body, a.contract.hash())
         a.ledger.close(line, len(body), hashlib.sha256(body).digest())
         return pb.SealedResult(reader=submitter.fingerprint, sealed=sealed, sha256=hashlib.sha256(sealed).digest())
-
-
-def _machine(e: OSError) -> ParleyError:
-    return ParleyError(
-        "machine",
-        f"The machine refused something: {e.strerror or type(e).__name__}.",
-        "Look at disk, memory and open files.",
-        retryable=True,
-    )  # fmt: skip
