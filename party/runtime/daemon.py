@@ -46,7 +46,9 @@ async def serve(home: PartyHome) -> None:
     try:
         await _run(desk, stop)
     finally:
+        await desk.do(home.ledger.anchor)
         desk.close()
+        home.close()
         for name in (PID, STATUS):
             (home.path / name).unlink(missing_ok=True)
         log.info("stopped party=%s", home.name)

@@ -137,7 +137,9 @@ class Jobs:
 
         await desk.do(keep)
         desk.wake.set()
-        await asyncio.to_thread(desk.home.datasets.release, job)
+        record = await desk.do(desk.home.store.get_job, job)
+        if record is None or record.state != "agreed":  # a late, odd question about a running job takes nothing away
+            await asyncio.to_thread(desk.home.datasets.release, job)
 
     async def _answer(self, i: pb.Instruction, job: str, work: Callable[[], tuple[JobRecord, pb.PartyEvent]]) -> None:
         """Judge on the desk's thread; keep the new record, the answer and the instruction's id together."""

@@ -41,6 +41,7 @@ class Link:
         self._desk, self._handle, self._running = desk, handle, running
         self.connected_since: float | None = None
         self.problem: ParleyError | None = None
+        self._failure: ParleyError | None = None
         self.on_change: Callable[[], None] = lambda: None
 
     async def run(self) -> None:
@@ -70,9 +71,17 @@ class Link:
 
     async def _once(self) -> None:
         async with self.channel() as channel:
-            call = rpc.CoordinatorStub(channel).Connect(self._events())  # type: ignore[no-untyped-call]  # generated code has no types
-            async for instruction in call:
-                await self._heard(instruction)
+            self._failure = None
+            call = rpc.CoordinatorStub(channel).Connect(self._watched())  # type: ignore[no-untyped-call]  # generated code has no types
+            try:
+                async for instruction in call:
+                    await self._heard(instruction)
+            except asyncio.CancelledError:
+                # gRPC answers a failure in `_events` by cancelling the call, which looks like our own cancellation.
+                task, failure = asyncio.current_task(), self._events_failure()
+                if failure is None or (task is not None and task.cancelling()):
+                    raise
+                raise failure from None
 
     async def _heard(self, i: pb.Instruction) -> None:
         desk, kind = self._desk, i.WhichOneof("kind")
@@ -109,6 +118,18 @@ class Link:
                 running=self._running(),
             )
         )
+
+    def _events_failure(self) -> ParleyError | None:
+        return self._failure
+
+    async def _watched(self) -> AsyncIterator[pb.PartyEvent]:
+        """The events; what ends them is kept, since gRPC does not hand it on."""
+        try:
+            async for event in self._events():
+                yield event
+        except ParleyError as problem:
+            self._failure = problem
+            raise
 
     async def _events(self) -> AsyncIterator[pb.PartyEvent]:
         desk = self._desk

@@ -22,6 +22,7 @@ from parley.wire.pb import parley_pb2 as pb
 CHUNK = 1 << 20
 HEADER = struct.Struct("<Q")
 HANDSHAKE_S = 90.0
+END = b"end"  # seals the end frame, so that a relay cannot make a stream look finished
 
 
 class End(Protocol):
@@ -100,12 +101,11 @@ class Pipe:
         frame = await self._guard(self._end.read())
         if frame is None:
             raise lost(self.peer)
-        if frame.end:
-            self.ended = True
-            return None
         self.bytes_in += len(frame.sealed)
         try:
-            return self._channel.open(frame.sealed)
+            opened = self._channel.open(frame.sealed, END if frame.end else b"")
+            self.ended = bool(frame.end)
+            return None if frame.end else opened
         except CryptoError:
             raise ParleyError(
                 "bad_ciphertext",
@@ -124,12 +124,7 @@ class Pipe:
     async def finish(self) -> None:
         """Say that nothing more comes; the peer may still be reading."""
         async with self._sending:
-            await self._guard(self._end.write(pb.Frame(end=True)))
-
-    async def drained(self) -> None:
-        """Wait for the peer's end, so that neither side hangs up on frames that are still under way."""
-        while not self.ended and (frame := await self._guard(self._end.read())) is not None:
-            self.ended = bool(frame.end)
+            await self._guard(self._end.write(pb.Frame(sealed=self._channel.seal(b"", END), end=True)))
 
     async def close(self) -> None:
         await self._end.close()

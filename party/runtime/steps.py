@@ -30,6 +30,7 @@ from parley.wire.result import sign_result
 
 PROGRESS_S = 0.5
 RESULT_TAG = "parley.result/1"
+MAX_RESULT = 4 << 20  # a control message has at most 8 MiB
 Key = tuple[str, str, int]
 
 
@@ -48,6 +49,8 @@ class Attempt:
     pipes: dict[str, Pipe] = field(default_factory=dict)
     channels: list[grpc.aio.Channel] = field(default_factory=list)
     host: ChildHost | None = None
+    arriving: list[asyncio.Task[None]] = field(default_factory=list)
+    over: asyncio.Event = field(default_factory=asyncio.Event)  # the child has ended
     reported: float = 0.0
     cancelled: str = ""
 
@@ -75,12 +78,43 @@ class Steps:
         def claim() -> bool:
             with store.transaction():
                 if start.fence <= store.fence(start.job, start.step):
+                    self._report_lost(start)
                     return False
                 store.put_step(StepRecord(start.job, start.step, int(start.attempt), int(start.fence), "running"))
                 return True
 
-        if key not in self._tasks and await self._desk.do(claim):
+        if key in self._tasks:
+            return
+        if await self._desk.do(claim):
             self._tasks[key] = asyncio.create_task(self._run(start, key))
+        else:
+            self._desk.wake.set()
+
+    def _report_lost(self, start: pb.Start) -> None:
+        """An attempt that was begun and is not running here: the daemon ended in between, perhaps before it could
+        acknowledge the Start, so that the coordinator does not miss it by itself."""
+        store, number = self._desk.home.store, (int(start.attempt), int(start.fence), "running")
+        held = [s for s in store.steps(start.job) if s.step == start.step]
+        if not any((s.attempt, s.fence, s.state) == number for s in held):
+            return
+        problem = ParleyError(
+            "party_restarted",
+            "The party's daemon was restarted while the step ran.",
+            party=self._desk.home.name,
+            step=start.step,
+            retryable=True,
+        )
+        store.put_step(StepRecord(start.job, start.step, int(start.attempt), int(start.fence), "failed"))
+        failed = pb.StepFailed(
+            job=start.job,
+            step=start.step,
+            attempt=start.attempt,
+            fence=start.fence,
+            problem=problem_message(problem),
+            retryable=True,
+            egress=self._egress(start),
+        )
+        self._desk.queue(f"end-{start.fence}", pb.PartyEvent(failed=failed))
 
     def cancel(self, job: str, step: str, attempt: int, reason: str) -> None:
         key = (job, step, attempt)
@@ -147,7 +181,7 @@ class Steps:
         try:
             await self._open_pipes(attempt)
             outputs = await self._child(attempt)
-            await asyncio.gather(*(self._part(p) for p in attempt.pipes.values()))
+            await self._part(attempt)
         finally:
             await asyncio.shield(self._take_apart(attempt))
         return await self._desk.do(self._done, attempt, outputs)
@@ -221,13 +255,23 @@ class Steps:
         a.channels.append(channel)
         return CallEnd(self.link.stub(channel).Pipe(metadata=(*meta, ("parley-peer", peer))))
 
-    async def _part(self, pipe: Pipe) -> None:
-        """Say the end and wait a little for the peer's; by then both have everything."""
-        with contextlib.suppress(ParleyError, TimeoutError):
-            await pipe.finish()
-            await asyncio.wait_for(pipe.drained(), 60)
+    async def _part(self, a: Attempt) -> None:
+        """Say the end to every peer, and read on until each has said its own: a slower one still needs the pipe.
+
+        A pending read is not cancelled before that, since gRPC then takes the whole pipe down, unread frames and all.
+        The attempt's deadline bounds it.
+        """
+        for pipe in a.pipes.values():
+            with contextlib.suppress(ParleyError):  # this party's part is done, whatever became of the peer
+                await pipe.finish()
+        if a.arriving:
+            await asyncio.wait(a.arriving, timeout=max(1, int(a.start.deadline_s)))
 
     async def _take_apart(self, a: Attempt) -> None:
+        for task in a.arriving:
+            task.cancel()
+        if a.arriving:
+            await asyncio.wait(a.arriving, timeout=5)
         if a.host is not None:
             a.host.kill(a.cancelled or "The attempt is over.")
             await a.host.close()
@@ -248,17 +292,17 @@ class Steps:
                 lambda b, state: self._checkpoint(a, b, state),
             )
         )
-        arriving = [asyncio.create_task(self._arrive(a, pipe)) for pipe in a.pipes.values()]
+        a.arriving = [asyncio.create_task(self._arrive(a, pipe)) for pipe in a.pipes.values()]
         try:
             while not running.done():
-                waiting = {running, *(t for t in arriving if not t.done())}
+                waiting = {running, *(t for t in a.arriving if not t.done())}
                 await asyncio.wait(waiting, timeout=5, return_when=asyncio.FIRST_COMPLETED)
-                await self._fate(running, arriving)
+                await self._fate(running, a.arriving)
             return running.result()
         finally:
-            for task in (running, *arriving):
-                task.cancel()
-            await asyncio.wait({running, *arriving}, timeout=5)
+            a.over.set()
+            running.cancel()
+            await asyncio.wait({running}, timeout=5)
 
     async def _fate(self, running: asyncio.Task[StepOutputs], arriving: list[asyncio.Task[None]]) -> None:
         """A pipe that failed ends the attempt, unless the child has just ended well without it."""
@@ -321,7 +365,22 @@ class Steps:
             if envelope.address.sender != pipe.peer:
                 raise ParleyError("protocol_violation", f"{pipe.peer} wrote in another name.", party=pipe.peer)
             a.gate.incoming(envelope)
-            await a.host.deliver(envelope)
+            await self._deliver(a, envelope)
+
+    async def _deliver(self, a: Attempt, envelope: Envelope) -> None:
+        """Hand an envelope to the child, waiting for its credit; after its end nobody reads, and it is dropped."""
+        assert a.host is not None
+        if a.over.is_set():
+            return
+        handing = asyncio.ensure_future(a.host.deliver(envelope))
+        over = asyncio.ensure_future(a.over.wait())
+        try:
+            await asyncio.wait({handing, over}, return_when=asyncio.FIRST_COMPLETED)
+            if handing.done() and not a.over.is_set():
+                handing.result()
+        finally:
+            handing.cancel()
+            over.cancel()
 
     def _progress(self, a: Attempt, done: int, total: int, phase: str) -> None:
         now = time.monotonic()
@@ -369,6 +428,10 @@ class Steps:
     def _result(self, home: PartyHome, a: Attempt, result: dict[str, Any]) -> pb.SealedResult:
         submitter, start = Card.from_text(a.contract.submitter), a.start
         body = sign_result(home.sign_key, a.contract.hash(), start.step, int(start.attempt), result)
+        if len(body) > MAX_RESULT:
+            raise ParleyError(
+                "result_too_large", f"The step's result is larger than {MAX_RESULT >> 20} MiB.", "Ask for less of it."
+            )
         line = a.ledger.open(
             to=submitter.name,
             tag=RESULT_TAG,

@@ -11,6 +11,7 @@ WAITS_ALLOWED: dict[str, str] = {
     "coordinator/service.py": "the daemon runs until it is told to stop, and that wait is its life",
     "party/runtime/daemon.py": "the daemon runs until it is told to stop, and that wait is its life",
     "party/runtime/jobs.py": "a job's worker waits for the next instruction until the job is closed",
+    "party/runtime/steps.py": "the job's deadline bounds every attempt, and with it the wait for its child",
     "protocols/kit/child.py": "Session._get bounds every carrier wait by the step's patience",
     "protocols/kit/exchange.py": "Session._get bounds every carrier wait by the step's patience",
     "protocols/kit/host.py": "a sender waits for the child's next message; the step's deadline ends the child and it",

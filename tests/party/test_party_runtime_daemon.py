@@ -1,0 +1,71 @@
+"""The daemon as a process: started in the background, seen, stopped; its log."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from runtime_world import World, align, problem, with_tables
+
+from parley.party.home import PartyHome
+from parley.party.runtime import daemon
+from parley.wire.errors import ParleyError
+
+
+def test_a_home_that_joined_nothing_does_not_start(tmp_path: Path) -> None:
+    home = PartyHome.create(tmp_path / "home", "bank")
+    with pytest.raises(ParleyError) as caught:
+        daemon.spawn_detached(home)
+    assert caught.value.code == "not_joined"
+    assert daemon.status(home)["state"] == "stopped"
+    assert daemon.stop(home) is False
+
+
+def test_a_stale_pid_file_is_nobody(tmp_path: Path) -> None:
+    home = PartyHome.create(tmp_path / "home", "bank")
+    (home.path / daemon.PID).write_text("1")  # lives, and is not ours
+    assert daemon.status(home)["state"] == "stopped"
+    (home.path / daemon.PID).write_text("not a number")
+    assert daemon.stop(home) is False
+
+
+@pytest.mark.timeout(100)
+def test_started_in_the_background_killed_started_again_and_stopped(tmp_path: Path) -> None:
+    async def body() -> None:
+        w = World(tmp_path)
+        with_tables(w)
+        bank = w.homes["bank"]
+        await w.coordinator.start()
+        try:
+            pid = await asyncio.to_thread(daemon.spawn_detached, bank)
+            status = daemon.status(bank)
+            assert (status["state"], status["pid"], status["running"]) == ("connected", pid, [])
+            with pytest.raises(ParleyError) as caught:
+                daemon.spawn_detached(bank)
+            assert caught.value.code == "already_running"
+            w.coordinator.say("bank", prepare=w.prepare(align()))
+            event = await w.coordinator.event("bank", "offer", "refused")
+            assert event.WhichOneof("kind") == "offer", problem(event.refused.problem)
+            os.kill(pid, signal.SIGKILL)
+            for _ in range(100):
+                if daemon.status(bank)["state"] == "stopped":
+                    break
+                await asyncio.sleep(0.1)
+            again = await asyncio.to_thread(daemon.spawn_detached, bank)
+            assert again != pid
+            began = time.monotonic()
+            assert await asyncio.to_thread(daemon.stop, bank) is True
+            assert time.monotonic() - began < 10
+            assert daemon.status(bank)["state"] == "stopped"
+            log = (bank.path / "log" / "party.log").read_text()
+            assert "link_up" in log
+            assert "person-" not in log, "the log shows record ids"
+        finally:
+            daemon.stop(bank)
+            await w.coordinator.stop()
+
+    asyncio.run(body())
