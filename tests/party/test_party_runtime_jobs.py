@@ -296,8 +296,10 @@ def test_a_database_that_is_busy_for_a_moment_does_not_end_the_daemon(
             return real(limit)
 
         monkeypatch.setattr(store, "pending_events", sometimes)
+        w.daemons["bank"].desk.wake.set()
+        await w.coordinator.until(lambda: len(w.coordinator.hellos["bank"]) == 2)
+        assert not failures
         w.coordinator.say("bank", prepare=w.prepare(align()))
         await w.coordinator.event("bank", "offer")
-        assert not failures
 
     run(tmp_path, body)
