@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from parley.protocols import registry
 from parley.protocols.kit import (
     SEMI_HONEST,
     Cast,
@@ -80,6 +79,3 @@ async def listener(s: Session, inputs: StepInputs) -> StepOutputs:
         total += int(word.values.sum())
     await asyncio.sleep(s.params.think)
     return StepOutputs({"total": total}, {"total": total})
-
-
-registry.PROTOCOLS[NAME] = ("runtime_protocols", "PACE")
