@@ -13,11 +13,12 @@ from typing import Any
 from parley.crypto.errors import CryptoError
 from parley.crypto.seal import StaticKey
 from parley.crypto.sign import SigningKey, parse_short_code
-from parley.party.enrol import fetch_authority, read_invite
+from parley.party.enrol import fetch_authority
 from parley.party.vault import Vault
 from parley.rest import Rest
 from parley.wire.errors import ParleyError
 from parley.wire.identity import Card
+from parley.wire.invite import Invite
 
 CONFIG = "user.json"
 
@@ -43,7 +44,7 @@ class UserHome:
         """Make keys and a card, and enrol with an invite for a person."""
         if (path / CONFIG).exists():
             raise ParleyError("home_exists", f"{path} already holds a person's keys.", "Choose another --home.")
-        invite = read_invite(text)
+        invite = Invite.from_text(text)
         authority = fetch_authority(invite).decode("ascii")
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.chmod(0o700)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import http.client
 import ssl
 from typing import TYPE_CHECKING, Any
@@ -11,46 +9,17 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from parley.wire.canonical import parse
 from parley.wire.errors import ParleyError
-from parley.wire.identity import NAME
+from parley.wire.invite import Invite
 from parley.wire.tls import pin
 
 if TYPE_CHECKING:
     import httpx
 
-PREFIX = "parley-invite:"
 TIMEOUT_S = 15.0
-MAX_INVITE = 4096
 MAX_CERTIFICATE = 64 << 10
 MAX_ANSWER = 32 << 20
-
-
-class Invite(BaseModel):
-    """What an invite says: where the coordinator is, the SHA-256 of its authority, a token that works once."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-    rest: str = Field(pattern=r"^https://[^/\s]+$")
-    grpc: str = Field(pattern=r"^\S+:[0-9]{1,5}$")
-    ca: str = Field(pattern=r"^[0-9a-f]{64}$")
-    token: str = Field(min_length=16, max_length=512, repr=False)
-    name: str = Field(pattern=NAME)
-
-
-def read_invite(text: str) -> Invite:
-    """Parse the one line an operator hands over; ParleyError "bad_invite"."""
-    line = "".join(text.split())
-    try:
-        if not line.startswith(PREFIX) or len(line) > MAX_INVITE:
-            raise ValueError
-        raw = line.removeprefix(PREFIX)
-        return Invite.model_validate(parse(base64.b64decode(raw + "=" * (-len(raw) % 4), b"-_", validate=True)))
-    except (ValueError, ValidationError, binascii.Error):
-        raise ParleyError(
-            "bad_invite", "The invite is not readable.", f"Copy the whole line that starts with {PREFIX}"
-        ) from None
 
 
 def fetch_authority(invite: Invite, timeout: float = TIMEOUT_S) -> bytes:

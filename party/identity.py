@@ -17,11 +17,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from google.protobuf.message import DecodeError
 
 from parley.crypto.sign import parse_short_code
-from parley.party.enrol import Invite, accept_authority, call, client, fetch_authority, read_invite
+from parley.party.enrol import accept_authority, call, client, fetch_authority
 from parley.party.errors import converted, did_you_mean
 from parley.party.home import PartyHome
 from parley.wire.errors import ParleyError
 from parley.wire.identity import Card
+from parley.wire.invite import Invite
 from parley.wire.pb import parley_pb2 as pb
 from parley.wire.tls import KeyPair, new_key, party_of, request
 
@@ -34,7 +35,7 @@ def join(home: PartyHome, invite: str | Invite) -> None:
 
     ParleyError "bad_invite", "wrong_invite", "wrong_authority", "bad_certificate", or the coordinator's own.
     """
-    inv = read_invite(invite) if isinstance(invite, str) else invite
+    inv = Invite.from_text(invite) if isinstance(invite, str) else invite
     if inv.name != home.name:
         raise ParleyError(
             "wrong_invite", f"The invite is for {inv.name}, and this home belongs to {home.name}.", "Ask for another."

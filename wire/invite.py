@@ -12,6 +12,7 @@ from parley.wire.errors import ParleyError
 from parley.wire.identity import NAME
 
 PREFIX = "parley-invite:"
+MAX_INVITE = 4096
 
 
 class Invite(BaseModel):
@@ -20,11 +21,11 @@ class Invite(BaseModel):
     It says whom to reach, not whom to believe: peers are believed by their codes alone.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    rest: str = Field(pattern=r"^https://[^\s]+$", max_length=300)
-    grpc: str = Field(max_length=300)
+    model_config = ConfigDict(extra="ignore", frozen=True)  # a newer coordinator may say more
+    rest: str = Field(pattern=r"^https://[^/\s]+$")
+    grpc: str = Field(pattern=r"^\S+:[0-9]{1,5}$")
     ca: str = Field(pattern=r"^[0-9a-f]{64}$")
-    token: str = Field(max_length=200)
+    token: str = Field(min_length=16, max_length=512, repr=False)
     name: str = Field(pattern=NAME)
 
     def to_text(self) -> str:
@@ -33,11 +34,13 @@ class Invite(BaseModel):
     @classmethod
     def from_text(cls, text: str) -> Invite:
         """ParleyError "bad_invite" for anything but a whole invite line."""
-        body = text.strip().removeprefix(PREFIX)
+        line = "".join(text.split())
         try:
-            raw = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
-            return cls.model_validate(parse(raw))
-        except (ValueError, binascii.Error, ValidationError):
+            if not line.startswith(PREFIX) or len(line) > MAX_INVITE:
+                raise ValueError
+            raw = line.removeprefix(PREFIX)
+            return cls.model_validate(parse(base64.b64decode(raw + "=" * (-len(raw) % 4), b"-_", validate=True)))
+        except (ValueError, ValidationError, binascii.Error):
             raise ParleyError(
-                "bad_invite", "The invite cannot be read.", "Paste the whole line that begins with parley-invite:."
+                "bad_invite", "The invite is not readable.", f"Copy the whole line that starts with {PREFIX}"
             ) from None

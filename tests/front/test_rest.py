@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from parley.party.enrol import fetch_authority, read_invite
+from parley.party.enrol import fetch_authority
 from parley.rest import Rest
 from parley.user import UserHome
 from parley.wire import tls
 from parley.wire.errors import ParleyError
+from parley.wire.invite import Invite
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -96,7 +97,7 @@ def test_a_person_enrols_and_the_keys_stay_here(world: Any, tmp_path: Path) -> N
 
 def test_an_authority_that_is_not_the_pinned_one_is_refused_before_anything_is_sent(world: Any, stranger: Any) -> None:
     with pytest.raises(ParleyError) as caught:
-        fetch_authority(read_invite(invite(stranger, tls.pin(world.ca))))
+        fetch_authority(Invite.from_text(invite(stranger, tls.pin(world.ca))))
     assert caught.value.code == "wrong_authority"
     assert [a[1] for a in stranger.asked] == ["/v1/ca"]
 

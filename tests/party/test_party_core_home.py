@@ -13,11 +13,12 @@ import pytest
 
 from parley.party.doctor import checks
 from parley.party.doctor_machine import processor, volume
-from parley.party.enrol import accept_authority, read_invite
+from parley.party.enrol import accept_authority
 from parley.party.home import PartyHome
 from parley.party.policy import approve, deny, waiting
 from parley.party.store import JobRecord, StepRecord
 from parley.wire.errors import ParleyError
+from parley.wire.invite import Invite
 from parley.wire.tls import new_authority, pin
 
 
@@ -186,12 +187,12 @@ def test_manual_approval(home: PartyHome) -> None:
 def test_the_invite_is_read_strictly() -> None:
     body = {"rest": "https://h:1", "grpc": "h:2", "ca": "0" * 64, "token": "t" * 20, "name": "bank"}
     raw = base64.urlsafe_b64encode(json.dumps(body).encode()).decode().rstrip("=")
-    invite = read_invite(f"  parley-invite:{raw}\n")
+    invite = Invite.from_text(f"  parley-invite:{raw}\n")
     assert (invite.rest, invite.name) == ("https://h:1", "bank")
     assert "t" * 20 not in repr(invite)
     plain = base64.urlsafe_b64encode(json.dumps({**body, "rest": "http://h:1"}).encode()).decode()
     for text in (raw, "parley-invite:", "parley-invite:!!", f"parley-invite:{plain}"):
-        assert _code(read_invite, text) == "bad_invite"
+        assert _code(Invite.from_text, text) == "bad_invite"
 
 
 def test_only_the_pinned_authority_is_taken() -> None:
