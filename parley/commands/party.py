@@ -94,9 +94,12 @@ def data_add(
     as_json: Json = False,
 ) -> None:
     """Import a file into the party's own warehouse."""
-    info = _open(home).datasets.add(name, source, strings=list(text or []), replace=replace)
+    datasets = _open(home).datasets
+    info = datasets.add(name, source, strings=list(text or []), replace=replace)
+    remarks = datasets.remarks(name)
     facts = {"name": info.name, "rows": info.rows, "columns": info.columns, "snapshot": info.snapshot}
-    kinds = "\n".join(f"  {c}: {t}" for c, t in info.columns.items())
+    facts["remarks"] = remarks
+    kinds = "\n".join(f"  {c}: {t}" + (f"   ({remarks[c]})" if c in remarks else "") for c, t in info.columns.items())
     out(facts, as_json, f"{info.name}: {info.rows:,} rows, {len(info.columns)} columns\n{kinds}")
 
 

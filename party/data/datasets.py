@@ -60,6 +60,14 @@ class Datasets:
         with converted():
             return self._warehouse.info(name)
 
+    def remarks(self, name: str) -> dict[str, str]:
+        """Column -> what its owner should know of it: nothing but missing values, one value only, infinities."""
+        from parley.components.features import remarks
+
+        self._require(name)
+        with converted():
+            return remarks(self._warehouse.read(name))
+
     def schema(self, name: str, job: str) -> dict[str, str]:
         """Column name -> type name of the snapshot a job holds, `_row` left out."""
         from parley.components.lakehouse.types import type_name
