@@ -38,4 +38,4 @@ def _remark(column: pa.ChunkedArray) -> str:
         return "every value is missing"
     if distinct == 1:
         return "one value only" + (", or missing" if column.null_count else "")
-    return f"{infinite:,} infinite values" if infinite else ""
+    return f"infinite values: {infinite:,}" if infinite else ""

@@ -25,7 +25,7 @@ def test_columns_that_teach_nothing_are_named() -> None:
         "nan": "every value is missing",
         "same": "one value only",
         "same_or_none": "one value only, or missing",
-        "inf": "2 infinite values",
+        "inf": "infinite values: 2",
     }
 
 
