@@ -37,6 +37,11 @@ class Row:
     def __post_init__(self) -> None:
         object.__setattr__(self, "ratio", self.value / self.yardstick)
 
+    @property
+    def met(self) -> bool:
+        """Whether the ratio is at least, or at most, the bar; True where none is asked."""
+        return self.bar is None or (self.ratio >= self.bar if self.better == "higher" else self.ratio <= self.bar)
+
 
 def seconds(work: Callable[[], object], repeat: int = 3) -> float:
     """Wall time of the fastest of some runs, after one that is not counted."""
@@ -86,7 +91,10 @@ def publish(name: str, title: str, rows: list[Row]) -> None:
     kernels = ", ".join(f"{k} {v}" for k, v in host["kernels"].items())
     print(f"{title}: {host['cpu']}, {host['cpus']} CPUs, {host['isa']}; kernels: {kernels}")
     wide = max(len(r.name) for r in rows)
-    print(f"{'':{wide}}  {'measured':>12} {'yardstick':>12}  {'unit':<22} {'ratio':>8}  better")
+    print(f"{'':{wide}}  {'measured':>12} {'yardstick':>12}  {'unit':<22} {'ratio':>8}  {'better':<6}  {'bar':>5}")
     for r in rows:
-        print(f"{r.name:{wide}}  {r.value:12,.4g} {r.yardstick:12,.4g}  {r.unit:<22} {r.ratio:8.3f}  {r.better}")
+        asked = "" if r.bar is None else f"  {r.bar:5g}  {'met' if r.met else 'SHORT'}"
+        print(
+            f"{r.name:{wide}}  {r.value:12,.4g} {r.yardstick:12,.4g}  {r.unit:<22} {r.ratio:8.3f}  {r.better:<6}{asked}"
+        )
     print(f"written: {(OUT / name).relative_to(OUT.parents[1])}.json")

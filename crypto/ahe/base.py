@@ -18,6 +18,7 @@ from parley.crypto.errors import CryptoError
 
 HEADROOM = 40  # bits of the plaintext space that stay unused
 Ints = NDArray[np.int64]
+Raw = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,13 @@ class Layout:
 
 @dataclass(frozen=True)
 class Ciphertexts:
-    """n fresh or received ciphertexts; `raw` is their wire form (n, size) uint8, `inner` the scheme's own form."""
+    """n validated ciphertexts in the scheme's own form, no larger than their wire form."""
 
-    raw: NDArray[np.uint8] = field(repr=False)
+    count: int
     inner: Any = field(repr=False)
 
     def __len__(self) -> int:
-        return int(self.raw.shape[0])
+        return self.count
 
 
 @dataclass(frozen=True)
@@ -106,12 +107,12 @@ class PublicKey(ABC):
         """The key for a peer; `decode_public` reads it."""
 
     @abstractmethod
-    def ciphertexts(self, raw: NDArray[np.uint8]) -> Ciphertexts:
+    def ciphertexts(self, raw: Raw) -> Ciphertexts:
         """Received ciphertexts (n, size), validated; CryptoError "bad_ciphertext"."""
 
     @abstractmethod
-    def encrypt(self, values: Ints, layout: Layout) -> Ciphertexts:
-        """Fresh ciphertexts of int64 (n, channels)."""
+    def encrypt(self, values: Ints, layout: Layout) -> Raw:
+        """Fresh ciphertexts of int64 (n, channels), (n, size) as they are sent; `ciphertexts` reads them."""
 
     @abstractmethod
     def histogram(self, ct: Ciphertexts, bins: NDArray[np.uint16], n_bins: int, rows: Ints | None) -> Sums:
@@ -144,8 +145,8 @@ class SecretKey(ABC):
     def public(self) -> PublicKey: ...
 
     @abstractmethod
-    def encrypt(self, values: Ints, layout: Layout) -> Ciphertexts:
-        """Fresh ciphertexts, by the owner's faster way."""
+    def encrypt(self, values: Ints, layout: Layout) -> Raw:
+        """Fresh ciphertexts (n, size) as they are sent, by the owner's faster way."""
 
     @abstractmethod
     def decrypt(self, response: Response, layout: Layout) -> Ints:

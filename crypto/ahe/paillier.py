@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parley.crypto import _native
-from parley.crypto.ahe.base import Ciphertexts, Ints, Layout, PublicKey, Response, SecretKey, Sums, check_bins
+from parley.crypto.ahe.base import Ciphertexts, Ints, Layout, PublicKey, Raw, Response, SecretKey, Sums, check_bins
 from parley.crypto.errors import CryptoError
 
 SIZES: Final = (2048, 3072)
@@ -97,7 +97,7 @@ class PaillierPublicKey(PublicKey):
             every = to_int(self.field.leave(self.field.product(limbs), 1)[0])
             if gmpy2.gcd(every, self.n) != 1:
                 raise CryptoError("bad_ciphertext", "a ciphertext shares a factor with the modulus")
-        return Ciphertexts(raw, self.field.enter(limbs, threads()))
+        return Ciphertexts(len(raw), self.field.enter(limbs, threads()))
 
     def _limbs(self, raw: NDArray[np.uint8]) -> Limbs:
         if raw.ndim != 2 or raw.shape[1] != self.size or raw.dtype != np.uint8:
@@ -108,18 +108,17 @@ class PaillierPublicKey(PublicKey):
             raise CryptoError("bad_ciphertext", "a ciphertext is not below n^2", index=int(bad.argmax()))
         return limbs
 
-    def encrypt(self, values: Ints, layout: Layout) -> Ciphertexts:
+    def encrypt(self, values: Ints, layout: Layout) -> Raw:
         nonces = self.nonces()
         return self.sealed(values, layout, nonces.powers(nonces.draw(len(values))))
 
-    def sealed(self, values: Ints, layout: Layout, powers: Limbs) -> Ciphertexts:
+    def sealed(self, values: Ints, layout: Layout, powers: Limbs) -> Raw:
         """(1 + m n) times one Montgomery-form power per row."""
         layout.check(values)
         layout.per_plaintext(self.bits - 1)
         plain = _native.plaintexts(np.ascontiguousarray(values), self._n_limbs, layout.slot, threads())
         normal = self.field.mul(plain, powers, threads())
-        raw = normal.view(np.uint8).reshape(len(values), self.size)
-        return Ciphertexts(raw, self.field.enter(normal, threads()))
+        return normal.view(np.uint8).reshape(len(values), self.size)
 
     def histogram(self, ct: Ciphertexts, bins: NDArray[np.uint16], n_bins: int, rows: Ints | None) -> Sums:
         check_bins(bins, len(ct), n_bins)
@@ -189,7 +188,7 @@ class PaillierSecretKey(SecretKey):
     def public(self) -> PaillierPublicKey:
         return self._public
 
-    def encrypt(self, values: Ints, layout: Layout) -> Ciphertexts:
+    def encrypt(self, values: Ints, layout: Layout) -> Raw:
         left, right = self._sides
         xp, xq = left.residues(len(values)), right.residues(len(values))
         powers = _native.combine(xp, xq, right.field, self._p2, self._p2_inverse, threads())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from parley.crypto.ahe.base import Ciphertexts, Ints, Layout, PublicKey, Response, SecretKey, Sums, check_bins
+from parley.crypto.ahe.base import Ciphertexts, Ints, Layout, PublicKey, Raw, Response, SecretKey, Sums, check_bins
 from parley.crypto.errors import CryptoError
 
 
@@ -31,12 +31,12 @@ class PlainPublicKey(PublicKey):
     def ciphertexts(self, raw: NDArray[np.uint8]) -> Ciphertexts:
         if raw.ndim != 2 or raw.shape[1] != self.size:
             raise CryptoError("bad_ciphertext", "ciphertexts of another size")
-        return Ciphertexts(raw, np.ascontiguousarray(raw).view(np.int64).reshape(-1, self.channels))
+        return Ciphertexts(len(raw), np.ascontiguousarray(raw).view(np.int64).reshape(-1, self.channels))
 
-    def encrypt(self, values: Ints, layout: Layout) -> Ciphertexts:
+    def encrypt(self, values: Ints, layout: Layout) -> Raw:
         layout.check(values)
         data = np.ascontiguousarray(values)
-        return Ciphertexts(data.view(np.uint8).reshape(len(data), self.size), data)
+        return data.view(np.uint8).reshape(len(data), self.size)
 
     def histogram(self, ct: Ciphertexts, bins: NDArray[np.uint16], n_bins: int, rows: Ints | None) -> Sums:
         check_bins(bins, len(ct), n_bins)
@@ -72,7 +72,7 @@ class PlainSecretKey(SecretKey):
     def public(self) -> PlainPublicKey:
         return self._public
 
-    def encrypt(self, values: Ints, layout: Layout) -> Ciphertexts:
+    def encrypt(self, values: Ints, layout: Layout) -> Raw:
         return self._public.encrypt(values, layout)
 
     def decrypt(self, response: Response, layout: Layout) -> Ints:

@@ -328,7 +328,7 @@ async def _send_gradients(s: Session, team: Team, sent: Ints, layout: Layout) ->
     for start in range(0, len(sent), CHUNK):
         with told():
             chunk = await s.compute(team.key.encrypt, np.ascontiguousarray(sent[start : start + CHUNK]), layout)
-        await together(*(out.put(Gradients(chunk.raw)) for out in streams))
+        await together(*(out.put(Gradients(chunk)) for out in streams))
     await together(*(out.close() for out in streams))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import sys
+
 import numpy as np
 import phe
 import pytest
@@ -49,7 +52,7 @@ def test_histograms_are_exact(pair):
     key, public = pair
     v, n = values(60), 60
     bins = np.random.default_rng(2).integers(0, 7, (n, 3)).astype(np.uint16)
-    ct = public.ciphertexts(key.encrypt(v, LAYOUT).raw)
+    ct = public.ciphertexts(key.encrypt(v, LAYOUT))
     every, some = np.arange(n), np.arange(0, n, 3)
     whole, part = public.histogram(ct, bins, 8, None), public.histogram(ct, bins, 8, some)
     assert np.array_equal(through(key, public, whole), expected(v, bins, 8, every))
@@ -65,13 +68,13 @@ def test_products_with_plain_numbers(pair):
     key, public = pair
     v = values(6) // 1000
     factors = np.array([0, 1, -1, 7, -300, 900], np.int64)
-    ct = public.ciphertexts(public.encrypt(v, LAYOUT).raw)
+    ct = public.ciphertexts(public.encrypt(v, LAYOUT))
     assert np.array_equal(through(key, public, public.multiply_plain(ct, factors)), v * factors[:, None])
 
 
 def test_empty_batches(pair):
     key, public = pair
-    ct = public.ciphertexts(key.encrypt(np.zeros((0, 2), np.int64), LAYOUT).raw)
+    ct = public.ciphertexts(key.encrypt(np.zeros((0, 2), np.int64), LAYOUT))
     sums = public.histogram(ct, np.zeros((0, 2), np.uint16), 3, None)
     assert np.array_equal(through(key, public, sums), np.zeros((6, 2)))
 
@@ -92,9 +95,9 @@ def test_layouts_too_wide_for_the_modulus_are_refused(paillier):
 def test_same_bytes_never_twice(paillier):
     zero = np.zeros((2, 2), np.int64)
     for encrypt in (paillier.encrypt, paillier.public.encrypt):
-        a, b = encrypt(zero, LAYOUT).raw, encrypt(zero, LAYOUT).raw
+        a, b = encrypt(zero, LAYOUT), encrypt(zero, LAYOUT)
         assert len({r.tobytes() for r in np.concatenate([a, b])}) == 4
-    ct = paillier.public.ciphertexts(paillier.encrypt(zero, LAYOUT).raw)
+    ct = paillier.public.ciphertexts(paillier.encrypt(zero, LAYOUT))
     sums = paillier.public.histogram(ct, np.zeros((2, 1), np.uint16), 2, None)
     first, second = paillier.public.release(sums, LAYOUT).raw, paillier.public.release(sums, LAYOUT).raw
     assert first.tobytes() != second.tobytes()
@@ -103,9 +106,10 @@ def test_same_bytes_never_twice(paillier):
 def test_release_unlinks_what_it_sums(paillier):
     """A released sum of one row is not that row's ciphertext; an unreleased one is (the attack works there)."""
     public = paillier.public
-    ct = public.ciphertexts(paillier.encrypt(values(3), LAYOUT).raw)
+    raw = paillier.encrypt(values(3), LAYOUT)
+    ct = public.ciphertexts(raw)
     sums = public.histogram(ct, np.array([[0], [1], [2]], np.uint16), 3, None)
-    known = {r.tobytes() for r in ct.raw}
+    known = {r.tobytes() for r in raw}
     bare = public.field.leave(sums.inner, 1).view(np.uint8).reshape(3, -1)
     assert all(r.tobytes() in known for r in bare)
     one_each = Layout(2, LAYOUT.bound, 1 << 31)
@@ -124,7 +128,7 @@ def test_phe_interoperates(paillier):
     assert got == [0, 1, -1, 12345]
     p, q = (s.p for s in paillier._sides)
     secret = phe.PaillierPrivateKey(theirs, p, q)
-    ours = paillier.public.encrypt(np.array([[5], [-7]]), wide).raw
+    ours = paillier.public.encrypt(np.array([[5], [-7]]), wide)
     assert [secret.raw_decrypt(int.from_bytes(r.tobytes(), "little")) for r in ours] == [5, n - 7]
 
 
@@ -162,6 +166,19 @@ def test_a_3072_bit_key():
     key = PaillierSecretKey.generate(3072)
     public = decode_public(key.public.encode())
     v = values(20)
-    ct = public.ciphertexts(key.encrypt(v, LAYOUT).raw)
+    ct = public.ciphertexts(key.encrypt(v, LAYOUT))
     sums = public.histogram(ct, np.zeros((20, 1), np.uint16), 1, None)
     assert np.array_equal(through(key, public, sums)[0], v.sum(axis=0))
+
+
+def test_ciphertexts_are_no_python_objects_and_no_larger_than_their_bytes(paillier: PaillierSecretKey) -> None:
+    public, v = paillier.public, values(3000)
+    public.ciphertexts(paillier.encrypt(v, LAYOUT))  # tables of powers are made once
+    gc.collect()
+    before = sys.getallocatedblocks()
+    raw = paillier.encrypt(v, LAYOUT)
+    ct = public.ciphertexts(raw)
+    assert sys.getallocatedblocks() - before < 300  # far fewer than one each
+    assert raw.nbytes == ct.inner.nbytes == len(ct) * public.size
+    kept = [r.tobytes() for r in raw]
+    assert sys.getallocatedblocks() - before > len(kept)  # one each would be seen
