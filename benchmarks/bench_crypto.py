@@ -72,7 +72,7 @@ def modular_rows(n: int = 1000, features: int = 10, n_bins: int = 33) -> list[Ro
     """Products modulo n^2, and sums by bin, against gmpy2's multiplication and remainder."""
     key = PaillierSecretKey.generate(BITS)
     public, square = key.public, gmpy2.mpz(key.public.n**2)
-    ct = public.ciphertexts(key.encrypt(np.ones((n, 2), np.int64), GH))
+    ct = public.ciphertexts(key.encrypt(np.ones((n, 2), np.int64), GH), n)
     numbers = [gmpy2.mpz(to_int(row)) for row in public.field.leave(ct.inner, 1)]
     bins = np.random.default_rng(1).integers(0, n_bins, (n, features)).astype(np.uint16)
     bare = n / seconds(lambda: [x * x % square for x in numbers])
@@ -94,7 +94,7 @@ def memory_rows(n: int = 100_000) -> list[Row]:
     public = key.public
     raw = np.concatenate([key.encrypt(np.ones((1000, 2), np.int64), GH)] * (n // 1000))
     before = resident()
-    held = public.ciphertexts(raw)
+    held = public.ciphertexts(raw, n)
     grown = resident() - before
     about = {"rows": len(held), "key_bits": BITS, "yardstick": "their bytes on the wire"}
     return [Row("memory of held ciphertexts", grown / 1e6, "MB", n * public.size / 1e6, "lower", about, 1.2)]

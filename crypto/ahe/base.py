@@ -101,22 +101,30 @@ class PublicKey(ABC):
 
     scheme: str
     size: int  # bytes of one ciphertext
+    any_rows = True  # whether sums over any subset of the rows can be had; where not, each subset is encrypted apart
+
+    def units(self, rows: int) -> int:
+        """How many ciphertexts so many rows take; one each unless a scheme packs them."""
+        return rows
 
     @abstractmethod
     def encode(self) -> bytes:
         """The key for a peer; `decode_public` reads it."""
 
     @abstractmethod
-    def ciphertexts(self, raw: Raw) -> Ciphertexts:
-        """Received ciphertexts (n, size), validated; CryptoError "bad_ciphertext"."""
+    def ciphertexts(self, raw: Raw, rows: int) -> Ciphertexts:
+        """Received ciphertexts (units(rows), size), validated; CryptoError "bad_ciphertext"."""
 
     @abstractmethod
     def encrypt(self, values: Ints, layout: Layout) -> Raw:
-        """Fresh ciphertexts of int64 (n, channels), (n, size) as they are sent; `ciphertexts` reads them."""
+        """Fresh ciphertexts of int64 (n, channels), (units(n), size) as they are sent; `ciphertexts` reads them."""
 
     @abstractmethod
     def histogram(self, ct: Ciphertexts, bins: NDArray[np.uint16], n_bins: int, rows: Ints | None) -> Sums:
-        """features * n_bins sums, feature-major, over the chosen rows (all when None); bins is (n, features)."""
+        """features * n_bins sums, feature-major, over the chosen rows (all when None); bins is (n, features).
+
+        CryptoError "bad_rows" for a choice where `any_rows` is false.
+        """
 
     @abstractmethod
     def add(self, a: Sums, b: Sums) -> Sums:
@@ -146,7 +154,7 @@ class SecretKey(ABC):
 
     @abstractmethod
     def encrypt(self, values: Ints, layout: Layout) -> Raw:
-        """Fresh ciphertexts (n, size) as they are sent, by the owner's faster way."""
+        """Fresh ciphertexts (units(n), size) as they are sent, by the owner's faster way."""
 
     @abstractmethod
     def decrypt(self, response: Response, layout: Layout) -> Ints:

@@ -91,8 +91,10 @@ class PaillierPublicKey(PublicKey):
             raise CryptoError("bad_key", "a Paillier modulus is the product of two large primes")
         return cls(n)
 
-    def ciphertexts(self, raw: NDArray[np.uint8]) -> Ciphertexts:
+    def ciphertexts(self, raw: Raw, rows: int) -> Ciphertexts:
         limbs = self._limbs(raw)
+        if len(limbs) != rows:
+            raise CryptoError("bad_ciphertext", "another number of ciphertexts than of rows")
         if len(limbs):
             every = to_int(self.field.leave(self.field.product(limbs), 1)[0])
             if gmpy2.gcd(every, self.n) != 1:
@@ -209,7 +211,7 @@ class PaillierSecretKey(SecretKey):
         group = layout.per_plaintext(self._public.bits - 1)
         if len(raw) != -(-count // group):
             raise CryptoError("bad_ciphertext", "a response of another length")
-        self._public.ciphertexts(raw)
+        self._public.ciphertexts(raw, len(raw))
         return Response(raw, count)
 
 

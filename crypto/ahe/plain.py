@@ -28,8 +28,8 @@ class PlainPublicKey(PublicKey):
     def decode(cls, raw: bytes) -> PlainPublicKey:
         return cls(int.from_bytes(raw[6:8], "big"))
 
-    def ciphertexts(self, raw: NDArray[np.uint8]) -> Ciphertexts:
-        if raw.ndim != 2 or raw.shape[1] != self.size:
+    def ciphertexts(self, raw: Raw, rows: int) -> Ciphertexts:
+        if raw.shape != (rows, self.size):
             raise CryptoError("bad_ciphertext", "ciphertexts of another size")
         return Ciphertexts(len(raw), np.ascontiguousarray(raw).view(np.int64).reshape(-1, self.channels))
 

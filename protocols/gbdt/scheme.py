@@ -10,6 +10,11 @@ def generate(scheme: str, bits: int) -> ahe.SecretKey:
     return ahe.generate(scheme, bits)
 
 
+def packs(scheme: str) -> bool:
+    """Whether a scheme packs rows into a ciphertext, and so sends each node's rows apart; known before any key is."""
+    return False
+
+
 def decode_public(raw: bytes, scheme: str, bits: int) -> ahe.PublicKey:
     """The label party's public key, checked; ValueError when it is not of the agreed scheme and size."""
     key = ahe.decode_public(raw)

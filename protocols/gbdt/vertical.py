@@ -15,12 +15,15 @@ features parties. A histogram or direction that contradicts the label party's ow
     4     label -> features   Gradients    encrypted (g, h) of each sampled row             key_bits/4 per row
       for each level:
     5     label -> features   Level        each row's open node; which nodes to sum up      2 per row
+    5a    label -> features   NodeGradients  (g, h) of the rows of each such node, encrypted  by scheme
     6     features -> label   Histograms   encrypted sums by feature and bin                key_bits/4 per packed sums
     7     label -> features   Chosen       this party's winning splits                      10 + bins per split
     8     features -> label   Directions   which rows at these nodes go left                1/8 per row
     9     label -> features   TreeDone     whether another tree comes, rounds kept          9
 
-Of two sibling nodes only the smaller is summed; the label party subtracts. Answers are re-randomised.
+Of two sibling nodes only the smaller is summed; the label party subtracts. Answers are re-randomised. A scheme whose
+ciphertexts can be summed over any subset of rows sends them once a tree, in step 4; one that packs rows sends each
+node's apart, in step 5a, and skips 4.
 
 Label learns, for every node it asks about, the sums of its derivatives by feature and bin (`histograms`: it knows each
 row's derivative, so in small nodes it can tell which row lies in which bin), the sides of a winning split
@@ -122,6 +125,11 @@ class Level(Message):
             raise ValueError("a node to sum up has no rows or is named twice")
 
 
+@message("gbdt.vertical.node_gradients/1")
+class NodeGradients(Message):
+    ciphertexts: Ciphers
+
+
 @message("gbdt.vertical.histograms/1")
 class Histograms(Message):
     sums: Ciphers
@@ -153,8 +161,8 @@ class TreeDone(Message):
 
 def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
     """For n rows, T trees times classes, depth D, B = bins + 1, F features, c = key_bits/4 bytes a ciphertext:
-    gradients T n c; levels T D 2n and up; histograms T 2^(D-1) (F B / packed + F) c; directions T D n/8;
-    splits T 2^D B.
+    gradients T n c, or by node at most T n (D+1)/2 rows' ciphertexts; levels T D 2n and up;
+    histograms T 2^(D-1) (F B / packed + F) c; directions T D n/8; splits T 2^D B.
     """
     (label,) = cast["label"]
     n = min((sizes.rows[p] for p in cast.parties() if p in sizes.rows), default=0)
@@ -171,7 +179,7 @@ def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
         flows += [
             Flow(Key.TAG, label, party, 1, params.key_bits + 256),
             Flow(Shape.TAG, party, label, 1, 5 * features),
-            Flow(Gradients.TAG, label, party, trees * (-(-n // CHUNK) + 1), trees * n * size),
+            _gradient_flow(params, label, party, n),
             Flow(Level.TAG, label, party, levels, levels * 2 * n + trees * 2 * nodes),
             Flow(Histograms.TAG, party, label, answers * kinds + levels, sums * size),
             Flow(Chosen.TAG, label, party, levels, trees * nodes * (10 + bins)),
@@ -181,6 +189,16 @@ def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
         if params.share_names:
             flows.append(Flow(Names.TAG, party, label, 1, features * (NAME_BYTES + 16)))
     return flows
+
+
+def _gradient_flow(params: Params, label: str, party: str, n: int) -> Flow:
+    trees, size = params.trees * params.outputs, params.key_bits // 4
+    if not scheme.packs(params.scheme):
+        return Flow(Gradients.TAG, label, party, trees * (-(-n // CHUNK) + 1), trees * n * size)
+    rows = trees * n * (params.depth + 1) // 2  # the root's, and below it at most half of each level's
+    nodes = trees * 2 ** max(0, params.depth - 1)
+    chunks = rows // CHUNK + nodes + trees * params.depth
+    return Flow(NodeGradients.TAG, label, party, chunks, (rows + nodes) * size)
 
 
 TREE, LEVEL = ("tree",), ("tree", "level")
@@ -196,6 +214,7 @@ VERTICAL = Protocol(
         Step("features", "label", Names, "feature_names"),
         Step("label", "features", Gradients, "row_count", TREE, stream=True),
         Step("label", "features", Level, "node_membership", LEVEL),
+        Step("label", "features", NodeGradients, "row_count", LEVEL, stream=True),
         Step("features", "label", Histograms, "histograms", LEVEL, stream=True),
         Step("label", "features", Chosen, "own_splits", LEVEL),
         Step("features", "label", Directions, "directions", LEVEL),
@@ -307,13 +326,16 @@ async def _round(s: Session, team: Team, data: LabelData, course: Course, traini
 
 async def _tree(s: Session, team: Team, growing: Growing, sent: Ints, shift: int) -> None:
     layout = s.params.layout(len(sent))
-    await _send_gradients(s, team, sent, layout)
+    if team.key.public.any_rows:
+        await _send_gradients(s, team, sent, layout)
     for depth in range(s.params.depth):
         at = s.at(level=depth)
         build = growing.to_build() if growing.level else np.empty(0, dtype=np.uint16)
         await together(*(at.send(p.name, Level(growing.slots(), build)) for p in team.peers))
         if not growing.level:
             return
+        if not team.key.public.any_rows:
+            await _send_nodes(at, team, growing, build, sent, layout)
         built = await s.compute(growing.own_histograms, build)
         await together(*(_receive(at, team.key, p, growing, build, built, layout, shift) for p in team.peers))
         splits = await s.compute(growing.find_splits, built)
@@ -329,6 +351,20 @@ async def _send_gradients(s: Session, team: Team, sent: Ints, layout: Layout) ->
         with told():
             chunk = await s.compute(team.key.encrypt, np.ascontiguousarray(sent[start : start + CHUNK]), layout)
         await together(*(out.put(Gradients(chunk)) for out in streams))
+    await together(*(out.close() for out in streams))
+
+
+async def _send_nodes(
+    s: Session, team: Team, growing: Growing, build: NDArray[np.uint16], sent: Ints, layout: Layout
+) -> None:
+    """Each wanted node's rows by themselves, in the order of the sample."""
+    streams = [s.stream(p.name, NodeGradients) for p in team.peers]
+    slots = growing.slots()[growing.sample]
+    for slot in build:
+        with told():
+            whole = await s.compute(team.key.encrypt, np.ascontiguousarray(sent[slots == slot]), layout)
+        for start in range(0, len(whole), CHUNK):
+            await together(*(out.put(NodeGradients(whole[start : start + CHUNK])) for out in streams))
     await together(*(out.close() for out in streams))
 
 
@@ -457,37 +493,71 @@ class Work:
 
 
 async def _grow(s: Session, boss: str, work: Work, splits: Splits, tree: int) -> None:
-    received = [chunk.ciphertexts async for chunk in s.stream(boss, Gradients, size=work.key.size)]
-    if sum(map(len, received)) != work.sample.size:
-        raise _wrong(boss, "sent another number of gradients than there are sampled rows")
-    with told(boss):
-        ciphertexts = await s.compute(work.key.ciphertexts, np.concatenate(received))
+    everything = await _gradients(s, boss, work) if work.key.any_rows else None
     for depth in range(s.params.depth):
         at = s.at(level=depth)
         level = await at.recv(boss, Level, n=work.data.rows.size)
         if level.build.size == 0:
             return
-        await _answer(at, boss, work, ciphertexts, level)
+        await _answer(at, boss, work, everything, level)
         chosen = await at.recv(boss, Chosen, bins=max(work.data.n_bins))
         await at.send(boss, await s.compute(_directions, boss, work, level, chosen))
         splits.add(tree, chosen.node, chosen.feature, chosen.left)
 
 
-async def _answer(s: Session, boss: str, work: Work, ciphertexts: Ciphertexts, level: Level) -> None:
+async def _gradients(s: Session, boss: str, work: Work) -> Ciphertexts:
+    received = [chunk.ciphertexts async for chunk in s.stream(boss, Gradients, size=work.key.size)]
+    if sum(map(len, received)) != work.sample.size:
+        raise _wrong(boss, "sent another number of gradients than there are sampled rows")
+    with told(boss):
+        return await s.compute(work.key.ciphertexts, np.concatenate(received), work.sample.size)
+
+
+async def _answer(s: Session, boss: str, work: Work, everything: Ciphertexts | None, level: Level) -> None:
     """Sum up each wanted node by feature and bin, and release the sums re-randomised."""
     out = s.stream(boss, Histograms)
+    nodes = _Nodes(s, boss, work.key)
     sampled = level.slot[work.sample]
     for slot in level.build:
         rows = np.flatnonzero(sampled == slot)
         if rows.size == 0:
             raise _wrong(boss, "asks for a node without sampled rows")
+        ct, chosen = (everything, rows) if everything is not None else (await nodes.next(rows.size), None)
         for n_bins, bins in work.grouped:
+            here = bins if everything is not None else np.ascontiguousarray(bins[rows])
             with told(boss):
-                sums = await s.compute(work.key.histogram, ciphertexts, bins, n_bins, rows)
+                sums = await s.compute(work.key.histogram, ct, here, n_bins, chosen)
                 response = await s.compute(work.key.release, sums, work.layout)
             await out.put(Histograms(response.raw, response.count))
         await asyncio.sleep(0)
+    if everything is None:
+        await nodes.end()
     await out.close()
+
+
+class _Nodes:
+    """A level's stream of ciphertexts, node by node."""
+
+    def __init__(self, s: Session, boss: str, key: PublicKey) -> None:
+        self._s, self._boss, self._key = s, boss, key
+        self._chunks = aiter(s.stream(boss, NodeGradients, size=key.size))
+
+    async def next(self, rows: int) -> Ciphertexts:
+        """The next node's, which are known to be of so many rows."""
+        got: list[NDArray[np.uint8]] = []
+        due = self._key.units(rows)
+        while due > 0:
+            chunk = await anext(self._chunks, None)
+            if chunk is None or not 0 < len(chunk.ciphertexts) <= due:
+                raise _wrong(self._boss, "sent another number of gradients than a node has rows")
+            got.append(chunk.ciphertexts)
+            due -= len(chunk.ciphertexts)
+        with told(self._boss):
+            return await self._s.compute(self._key.ciphertexts, np.concatenate(got), rows)
+
+    async def end(self) -> None:
+        if await anext(self._chunks, None) is not None:
+            raise _wrong(self._boss, "sent gradients of a node that was not to be summed up")
 
 
 def _directions(boss: str, work: Work, level: Level, chosen: Chosen) -> Directions:

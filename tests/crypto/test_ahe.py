@@ -52,7 +52,7 @@ def test_histograms_are_exact(pair):
     key, public = pair
     v, n = values(60), 60
     bins = np.random.default_rng(2).integers(0, 7, (n, 3)).astype(np.uint16)
-    ct = public.ciphertexts(key.encrypt(v, LAYOUT))
+    ct = public.ciphertexts(key.encrypt(v, LAYOUT), len(v))
     every, some = np.arange(n), np.arange(0, n, 3)
     whole, part = public.histogram(ct, bins, 8, None), public.histogram(ct, bins, 8, some)
     assert np.array_equal(through(key, public, whole), expected(v, bins, 8, every))
@@ -68,13 +68,13 @@ def test_products_with_plain_numbers(pair):
     key, public = pair
     v = values(6) // 1000
     factors = np.array([0, 1, -1, 7, -300, 900], np.int64)
-    ct = public.ciphertexts(public.encrypt(v, LAYOUT))
+    ct = public.ciphertexts(public.encrypt(v, LAYOUT), len(v))
     assert np.array_equal(through(key, public, public.multiply_plain(ct, factors)), v * factors[:, None])
 
 
 def test_empty_batches(pair):
     key, public = pair
-    ct = public.ciphertexts(key.encrypt(np.zeros((0, 2), np.int64), LAYOUT))
+    ct = public.ciphertexts(key.encrypt(np.zeros((0, 2), np.int64), LAYOUT), 0)
     sums = public.histogram(ct, np.zeros((0, 2), np.uint16), 3, None)
     assert np.array_equal(through(key, public, sums), np.zeros((6, 2)))
 
@@ -97,7 +97,7 @@ def test_same_bytes_never_twice(paillier):
     for encrypt in (paillier.encrypt, paillier.public.encrypt):
         a, b = encrypt(zero, LAYOUT), encrypt(zero, LAYOUT)
         assert len({r.tobytes() for r in np.concatenate([a, b])}) == 4
-    ct = paillier.public.ciphertexts(paillier.encrypt(zero, LAYOUT))
+    ct = paillier.public.ciphertexts(paillier.encrypt(zero, LAYOUT), len(zero))
     sums = paillier.public.histogram(ct, np.zeros((2, 1), np.uint16), 2, None)
     first, second = paillier.public.release(sums, LAYOUT).raw, paillier.public.release(sums, LAYOUT).raw
     assert first.tobytes() != second.tobytes()
@@ -107,7 +107,7 @@ def test_release_unlinks_what_it_sums(paillier):
     """A released sum of one row is not that row's ciphertext; an unreleased one is (the attack works there)."""
     public = paillier.public
     raw = paillier.encrypt(values(3), LAYOUT)
-    ct = public.ciphertexts(raw)
+    ct = public.ciphertexts(raw, len(raw))
     sums = public.histogram(ct, np.array([[0], [1], [2]], np.uint16), 3, None)
     known = {r.tobytes() for r in raw}
     bare = public.field.leave(sums.inner, 1).view(np.uint8).reshape(3, -1)
@@ -138,9 +138,9 @@ def test_bad_ciphertexts_and_keys_are_refused(paillier):
     for bad in (n * n, n * n + 1, (1 << 4096) - 1, p, 0):
         blob = np.frombuffer(bad.to_bytes(512, "little"), np.uint8).reshape(1, 512)
         with pytest.raises(CryptoError, match="bad_ciphertext"):
-            public.ciphertexts(blob)
+            public.ciphertexts(blob, len(blob))
     with pytest.raises(CryptoError, match="bad_ciphertext"):
-        public.ciphertexts(np.zeros((1, 511), np.uint8))
+        public.ciphertexts(np.zeros((1, 511), np.uint8), 1)
     odd = n | 1
     for modulus in (n * 3 >> 2 | 1, 1 << 2047 | 1 << 5, (n >> 1024) | 1, p * p | 1 << 2047, odd - 2):
         raw = MAGIC + modulus.to_bytes(256, "big")
@@ -166,18 +166,18 @@ def test_a_3072_bit_key():
     key = PaillierSecretKey.generate(3072)
     public = decode_public(key.public.encode())
     v = values(20)
-    ct = public.ciphertexts(key.encrypt(v, LAYOUT))
+    ct = public.ciphertexts(key.encrypt(v, LAYOUT), len(v))
     sums = public.histogram(ct, np.zeros((20, 1), np.uint16), 1, None)
     assert np.array_equal(through(key, public, sums)[0], v.sum(axis=0))
 
 
 def test_ciphertexts_are_no_python_objects_and_no_larger_than_their_bytes(paillier: PaillierSecretKey) -> None:
     public, v = paillier.public, values(3000)
-    public.ciphertexts(paillier.encrypt(v, LAYOUT))  # tables of powers are made once
+    public.ciphertexts(paillier.encrypt(v, LAYOUT), len(v))  # tables of powers are made once
     gc.collect()
     before = sys.getallocatedblocks()
     raw = paillier.encrypt(v, LAYOUT)
-    ct = public.ciphertexts(raw)
+    ct = public.ciphertexts(raw, len(raw))
     assert sys.getallocatedblocks() - before < 300  # far fewer than one each
     assert raw.nbytes == ct.inner.nbytes == len(ct) * public.size
     kept = [r.tobytes() for r in raw]

@@ -11,14 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from sklearn.metrics import roc_auc_score
-from vertical import CAST2, part, split_inputs, train, use_plain
+from vertical import CAST2, part, split_inputs, train, use_packed, use_plain
 
 from parley.components.features import fit_bins
 from parley.components.training.gbdt import Params as Growth
 from parley.components.training.gbdt import train as central
 from parley.components.training.objectives import Objective
 from parley.components.training.trees import Model
-from parley.protocols.gbdt.vertical import Directions, Histograms
+from parley.protocols.gbdt.vertical import Directions, Gradients, Histograms, NodeGradients
 from parley.protocols.kit import conformance as c
 from parley.protocols.kit.local import Setting
 from parley.wire.errors import ParleyError
@@ -359,3 +359,37 @@ def test_part_takes_rows_by_their_ids():
     order = np.random.default_rng(0).permutation(50)[:20]
     run = train({"bank": part(table.select(TOY[0]), order), "bureau": part(table.select(TOY[1]), order)}, {"trees": 1})
     assert run["bank"].keep["labels"].tolist() == table.column("y").to_numpy()[order].tolist()
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"subsample": 0.6, "column_sample": 0.7}, {"objective": "regression"}, {"objective": "multi", "classes": 2}],
+    ids=["samples", "regression", "classes"],
+)
+def test_rows_packed_by_node_grow_the_same_model(monkeypatch, params):
+    whole = train(toy_inputs(), {"trees": 3, "depth": 4, **params})
+    use_packed(monkeypatch)
+    packed = train(toy_inputs(), {"trees": 3, "depth": 4, **params})
+    assert model_of(packed).to_dict() == model_of(whole).to_dict()
+    tags = {e.address.tag for e in packed.transcript}
+    assert NodeGradients.TAG in tags
+    assert Gradients.TAG not in tags
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda x: x[:-1], lambda x: np.concatenate([x, x[:1]]), lambda x: x[:0]],
+    ids=["one too few", "one too many", "none"],
+)
+def test_other_rows_than_a_nodes_are_refused(monkeypatch, change):
+    use_packed(monkeypatch)
+
+    def fault(envelope, now):
+        if now == "before" and envelope.address.tag == NodeGradients.TAG and not envelope.last:
+            kept = NodeGradients.decode(envelope.body, {}).ciphertexts
+            return dataclasses.replace(envelope, body=NodeGradients(change(kept)).encode())
+        return envelope
+
+    with pytest.raises(ParleyError) as caught:
+        train(toy_inputs(three=False), {"trees": 1}, setting=Setting(fault=fault, patience=2))
+    assert (caught.value.code, caught.value.party) == ("protocol_violation", "bank")

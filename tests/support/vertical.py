@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
+from numpy.typing import NDArray
 
+from parley.crypto.ahe.base import Ciphertexts, Ints, Layout, Raw, Response, Sums
 from parley.crypto.ahe.plain import PlainPublicKey, PlainSecretKey
+from parley.crypto.errors import CryptoError
 from parley.protocols.gbdt import scheme
 from parley.protocols.gbdt.jobs import VERTICAL
 from parley.protocols.kit import LocalRun, StepInputs, run_local
@@ -20,6 +23,53 @@ def use_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trains on the plain fake, which no parameter of a job can name."""
     monkeypatch.setattr(scheme, "generate", lambda name, bits: PlainSecretKey(2))
     monkeypatch.setattr(scheme, "decode_public", lambda raw, name, bits: PlainPublicKey.decode(raw))
+
+
+class PackedPublicKey(PlainPublicKey):
+    """The plain fake with four rows to a ciphertext, which can only be summed as they were packed."""
+
+    any_rows = False
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.size *= 4
+
+    def units(self, rows: int) -> int:
+        return -(-rows // 4)
+
+    def ciphertexts(self, raw: Raw, rows: int) -> Ciphertexts:
+        if raw.shape != (self.units(rows), self.size):
+            raise CryptoError("bad_ciphertext", "ciphertexts of another size")
+        return Ciphertexts(rows, np.ascontiguousarray(raw).view(np.int64).reshape(-1, self.channels)[:rows])
+
+    def encrypt(self, values: Ints, layout: Layout) -> Raw:
+        layout.check(values)
+        padded = np.zeros((4 * self.units(len(values)), self.channels), np.int64)
+        padded[: len(values)] = values
+        return padded.view(np.uint8).reshape(-1, self.size)
+
+    def histogram(self, ct: Ciphertexts, bins: NDArray[np.uint16], n_bins: int, rows: Ints | None) -> Sums:
+        if rows is not None:
+            raise CryptoError("bad_rows", "packed rows are summed together")
+        return super().histogram(ct, bins, n_bins, None)
+
+    def release(self, sums: Sums, layout: Layout) -> Response:
+        return Response(np.ascontiguousarray(sums.inner).view(np.uint8).reshape(len(sums), -1), len(sums))
+
+
+class PackedSecretKey(PlainSecretKey):
+    def __init__(self, channels: int) -> None:
+        self._public = PackedPublicKey(channels)
+
+    def response(self, raw: NDArray[np.uint8], count: int, layout: Layout) -> Response:
+        return Response(raw, count)
+
+
+def use_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trains on the packed fake, which shows what a scheme of packed rows needs of the protocol."""
+    monkeypatch.setattr(scheme, "packs", lambda name: True)
+    monkeypatch.setattr(scheme, "generate", lambda name, bits: PackedSecretKey(2))
+    monkeypatch.setattr(scheme, "decode_public", lambda raw, name, bits: PackedPublicKey.decode(raw))
 
 
 def with_rows(table: pa.Table) -> pa.Table:
