@@ -101,7 +101,7 @@ std::uint64_t floor_root(std::uint64_t x) {
   return root;
 }
 
-// A candidate so far out that its distance does not fit 64 bits would be taken with probability below exp(-2^23).
+// A candidate so far out that its distance does not fit 64 bits would be taken with probability below exp(-2^10).
 std::int64_t gaussian(Bits& bits, std::uint64_t num, std::uint64_t den, std::uint64_t t) {
   const u128 q = 2 * static_cast<u128>(num) * den * t * t;
   for (;;) {

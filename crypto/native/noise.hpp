@@ -14,7 +14,7 @@ using Refill = std::function<void(std::uint8_t*, std::size_t)>;
 void discrete_laplace(const Refill& refill, std::int64_t* out, std::size_t n, std::uint64_t num, std::uint64_t den);
 
 // n values with P(y) proportional to exp(-y^2 * den / (2 * num)), of variance close to num / den; den * (floor(sigma) +
-// 1)^2 < 2^52.
+// 1)^2 < 2^58.
 void discrete_gaussian(const Refill& refill, std::int64_t* out, std::size_t n, std::uint64_t num, std::uint64_t den);
 
 }  // namespace parley

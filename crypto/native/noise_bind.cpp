@@ -15,9 +15,9 @@ namespace {
 using Values = nb::ndarray<nb::numpy, std::int64_t>;
 using Sampler = void (*)(const Refill&, std::int64_t*, std::size_t, std::uint64_t, std::uint64_t);
 
-template <Sampler sampler>
+template <Sampler sampler, int limit>
 Values sample(nb::callable source, std::size_t n, std::uint64_t num, std::uint64_t den) {
-  if (num == 0 || den == 0 || num >> 52 || den >> 52) throw std::invalid_argument("a scale out of range");
+  if (num == 0 || den == 0 || num >> limit || den >> limit) throw std::invalid_argument("a scale out of range");
   auto* data = new std::int64_t[n + 1];
   nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<std::int64_t*>(p); });
   const Refill refill = [&](std::uint8_t* to, std::size_t size) {
@@ -37,7 +37,7 @@ Values sample(nb::callable source, std::size_t n, std::uint64_t num, std::uint64
 }  // namespace
 
 void bind_noise(nb::module_& m) {
-  m.def("discrete_laplace", sample<discrete_laplace>, nb::arg("source"), nb::arg("n"), nb::arg("num"), nb::arg("den"));
-  m.def("discrete_gaussian", sample<discrete_gaussian>, nb::arg("source"), nb::arg("n"), nb::arg("num"),
+  m.def("discrete_laplace", sample<discrete_laplace, 52>, nb::arg("source"), nb::arg("n"), nb::arg("num"), nb::arg("den"));
+  m.def("discrete_gaussian", sample<discrete_gaussian, 58>, nb::arg("source"), nb::arg("n"), nb::arg("num"),
         nb::arg("den"));
 }
