@@ -74,7 +74,7 @@ PROFILES: Final = {p.name: p for p in (SUMS, PRODUCTS)}
 
 @dataclass(frozen=True)
 class Circuit:
-    """What both sides declared: `terms` vectors of |value| <= magnitude, summed, each times |factor| <= `factor` if any.
+    """What both sides declared: `terms` vectors of |value| <= magnitude summed, each times |factor| <= `factor` if any.
 
     `queries` is how many results the owner will decrypt under one key.
     """
