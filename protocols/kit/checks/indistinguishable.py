@@ -30,29 +30,29 @@ def stacked(views: Sequence[View]) -> dict[str, NDArray[np.generic]]:
     return {name: np.stack([v[name] for v in views]) for name in views[0]}
 
 
-def features(views: Sequence[View], *, bits: bool = True) -> Floats:
+def features(views: Sequence[View]) -> Floats:
     """(runs, features): of each block byte and bit statistics, single bytes, order of rows, repeats within it and
-    across blocks; of each number its value and its kinds. Without `bits` the many columns of single bits are left out.
+    across blocks; of each number its value and its kinds. Real and simulated views go in together, so that one column
+    means one thing.
     """
     named = stacked(views)
     blocks = {n: a for n, a in named.items() if a.ndim == 3 and a.dtype == np.uint8}
     out: list[Floats] = []
     for name, values in named.items():
-        out += _block(blocks[name], bits) if name in blocks else _numbers(values)
+        out += _block(blocks[name]) if name in blocks else _numbers(values)
     for a, b in combinations(blocks.values(), 2):
         if a.shape[2] == b.shape[2]:
             out.append(_shared(a, b))
     return np.hstack(out)
 
 
-def _block(block: NDArray[np.generic], bits: bool) -> list[Floats]:
+def _block(block: NDArray[np.generic]) -> list[Floats]:
     cells = block.astype(np.uint8)
     rows = cells.shape[1]
     flat = cells.reshape(len(cells), -1)
     out = [_histogram(flat >> 4), _histogram(flat & 15), flat.mean(axis=1, dtype=np.float32)[:, None]]
     out.append((flat if flat.shape[1] <= CELLS else np.hstack([flat[:, : CELLS // 2], flat[:, -CELLS // 2 :]])) / 255)
-    if bits:
-        out.append(np.unpackbits(cells, axis=2).sum(axis=1, dtype=np.uint16) / rows)
+    out.append(np.unpackbits(cells, axis=2).sum(axis=1, dtype=np.uint16) / rows)
     if rows > 1:
         out += [_order(cells), _repeats(cells)]
     return [np.asarray(x, dtype=np.float32) for x in out]
@@ -104,14 +104,16 @@ def auc(scores: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
     return above / (positive * (truth.size - positive))
 
 
-def auc_between(real: Floats, simulated: Floats, learner: Learner) -> float:
-    """Mean AUC of two folds, each scored by a learner trained on the other; views at one index share a fold."""
-    x = np.concatenate([real, simulated])
-    truth = np.repeat([1, 0], [len(real), len(simulated)])
-    fold = np.concatenate([np.arange(len(real)) % 2, np.arange(len(simulated)) % 2])
-    varied = x.std(axis=0) > 0
-    x = x[:, varied] if varied.any() else x[:, :1]
-    x = (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-6)
+def auc_between(both: Floats, learner: Learner) -> float:
+    """`both` holds as many simulated runs as real ones, the real ones first.
+
+    Mean AUC of two folds, each scored by a learner trained on the other; views at one index share a fold."""
+    half = len(both) // 2
+    truth, fold = np.repeat([1, 0], half), np.tile(np.arange(half) % 2, 2)
+    varied = both.std(axis=0) > 0
+    x = both[:, varied] if varied.any() else both[:, :1].copy()
+    x -= x.mean(axis=0)
+    x /= np.maximum(x.std(axis=0), 1e-6)
     found = []
     for k in (0, 1):
         score = learner(x[fold != k], truth[fold != k])
