@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from parley.protocols.kit.checks.indistinguishable import View, auc_between, features
 
@@ -27,7 +28,9 @@ def told_apart(real: Sequence[View], simulated: Sequence[View]) -> dict[str, flo
     """The AUC of each learner."""
     assert len(real) == len(simulated)
     both = features([*real, *simulated])
-    return {name: auc_between(both, learner) for name, learner in (("line", line), ("trees", trees))}
+    # One thread: on a machine that others use, several would mostly wait for each other.
+    with threadpool_limits(1):
+        return {name: auc_between(both, learner) for name, learner in (("line", line), ("trees", trees))}
 
 
 def blocks(raws: Sequence[np.ndarray]) -> np.ndarray:
