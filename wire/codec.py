@@ -42,8 +42,9 @@ def encode(fields: Mapping[str, Value]) -> bytes:
 
 
 def decode(raw: bytes, *, tables: bool = True) -> dict[str, Value]:
-    """The mapping in `raw`; ParleyError("malformed") for anything `encode` would not have produced.
+    """The mapping in `raw`; ParleyError("malformed") for anything but names in order and values within the limits.
 
+    Other encodings of the same mapping, as protobuf allows them, are accepted: compare values, not bytes.
     Without `tables` a table is refused before Arrow sees a byte of it.
     """
     if len(raw) > MAX_BODY:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import resource
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
+import numpy as np
 import pytest
 from cases import CASES
 from vertical import use_plain
@@ -18,7 +22,7 @@ from parley.protocols.kit.checks.mutants import ADDRESS, ARRAYS, FIELDS, RAW, VA
 from parley.wire.errors import ParleyError
 
 TALKING = [name for name, case in CASES.items() if case.protocol != "evaluate"]
-MEMORY = 200 << 10  # KiB that a campaign may add to the process
+MEMORY = 512 << 20  # bytes
 
 
 @pytest.fixture(autouse=True)
@@ -26,18 +30,29 @@ def plain(monkeypatch):
     use_plain(monkeypatch)
 
 
+@contextmanager
+def little_memory() -> Iterator[None]:
+    """Inside, the process may ask for MEMORY more than it has; what asks for more ends with a MemoryError."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
 def fuzz(name: str, count: int, deep: int) -> Coverage:
     """`count` changed messages over all parties that are sent any; `deep` of them through whole roles."""
     coverage, campaigns = Coverage(), CASES[name].campaigns()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for me, campaign in campaigns.items():
         dice = Dice(f"{name} {me}")
         try:
-            asyncio.run(campaign.run(count // len(campaigns), deep // len(campaigns), dice, coverage))
+            with little_memory():
+                asyncio.run(campaign.run(count // len(campaigns), deep // len(campaigns), dice, coverage))
         except Exception as e:
             tag, how, raw = coverage.now
             raise AssertionError(f"{how} of {tag} at {me} ended with {e!r}: {raw[:400].hex()}") from e
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MEMORY
     return coverage
 
 
@@ -93,6 +108,35 @@ def test_a_campaign_finds_a_planted_crash(monkeypatch):
     monkeypatch.setattr(ecdh.Closing, "check", trusting)
     with pytest.raises(AssertionError, match=r"value.value of psi.ecdh.closing/1 at lab ended with KeyError"):
         fuzz("psi/ecdh one-sided", 2000, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.paillier
+def test_changed_messages_on_real_ciphertexts(monkeypatch):
+    """The same with Paillier-2048 under one key: what the plain fake accepts, its ciphertexts may refuse."""
+    from parley.crypto import ahe
+    from parley.protocols.gbdt import scheme
+
+    monkeypatch.undo()
+    key = ahe.generate("paillier", 2048)
+    monkeypatch.setattr(scheme, "generate", lambda name, bits: key)
+    coverage = fuzz("gbdt/vertical regression", 4000, 400)
+    judge(coverage)
+    assert coverage.ends(coverage.deep)["error: bad_ciphertext"] > 0
+
+
+def test_a_campaign_finds_a_planted_allocation(monkeypatch):
+    """A role that makes room for whatever number it is told is found."""
+    from parley.protocols.psi import ecdh
+
+    def trusting(self):
+        if self.outcome not in ("ok", "empty", "below_floor") or self.count < 0:
+            raise ValueError("wrong")
+        np.empty(min(self.count, 1 << 40), dtype=np.uint8)
+
+    monkeypatch.setattr(ecdh.Closing, "check", trusting)
+    with pytest.raises(AssertionError, match=r"of psi.ecdh.closing/1 at lab ended with .*MemoryError"):
+        fuzz("psi/ecdh one-sided", 4000, 0)
 
 
 # ---------------------------------------------------------------- in transit
