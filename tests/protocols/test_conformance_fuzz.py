@@ -18,7 +18,7 @@ from parley.protocols import registry
 from parley.protocols.kit.checks import transit
 from parley.protocols.kit.checks.dice import Dice
 from parley.protocols.kit.checks.fuzz import Coverage
-from parley.protocols.kit.checks.mutants import ADDRESS, ARRAYS, FIELDS, RAW, VALUES, mutant
+from parley.protocols.kit.checks.mutants import ADDRESS, ARRAYS, FIELDS, NEVER_ACCEPTED, RAW, VALUES, mutant
 from parley.wire.errors import ParleyError
 
 TALKING = [name for name, case in CASES.items() if case.protocol != "evaluate"]
@@ -61,7 +61,7 @@ def judge(coverage: Coverage) -> None:
     assert coverage.blamed_wrongly == []
     for (tag, how, end), count in coverage.shallow.items():
         # What is wrong by its place or its form may not be accepted as if nothing were.
-        if how.startswith("address."):
+        if how in NEVER_ACCEPTED:
             assert end.startswith("refused"), (tag, how, end, count)
     ends = coverage.ends(coverage.shallow)
     assert {e.removeprefix("refused: ") for e in ends if e.startswith("refused")} <= {

@@ -98,6 +98,22 @@ def test_envelopes():
     assert "body" not in repr(envelope)
 
 
+@pytest.mark.parametrize("where", ["unknown field", "second body", "long address"])
+def test_an_envelope_carries_little_beside_its_body(where):
+    """Found by fuzzing: protobuf keeps the last of two bodies and skips what it does not know, uncounted."""
+    address = Address("j", 1, "s", (), "t/1", "a", "b", 9)
+    raw, junk = Envelope(address, b"body").encode(), b"x" * 100_000
+    if where == "unknown field":
+        raw += b"\x9a\x06\xa0\x8d\x06" + junk
+    elif where == "second body":
+        raw = pb.Envelope(body=junk).SerializeToString() + raw
+    else:
+        raw = Envelope(Address("j" * 100_000, 1, "s", (), "t/1", "a", "b", 9), b"body").encode()
+    with pytest.raises(ParleyError) as e:
+        Envelope.decode(raw)
+    assert e.value.code == "malformed"
+
+
 def test_canonical_json():
     assert canonical({"b": 1, "a": [1.5, None, "é"]}) == '{"a":[1.5,null,"é"],"b":1}'.encode()
     for bad in (b'{"a":1,"a":2}', b'{"a":NaN}', b"[" * 100 + b"]" * 100, b"\xff"):

@@ -1,7 +1,7 @@
 """Changed messages: how an envelope, its address, its fields and their values can be wrong before they are sealed.
 
-Each way has a name. Some leave a message that is well formed and says something else; `STRUCTURAL` names the others'
-places, `VALUES` those that mean to.
+Each way has a name. Some leave a message that is well formed and says something else, as those of `VALUES` mean to;
+those of `NEVER_ACCEPTED` break the form of whatever they are applied to.
 """
 
 from __future__ import annotations
@@ -189,11 +189,7 @@ def _arrays(fields: pb.ValueMap) -> list[pb.Array]:
 
 def _on_array(change: Callable[[pb.Array, Dice], None]) -> Change:
     def apply(e: pb.Envelope, fields: pb.ValueMap, dice: Dice) -> None:
-        found = _arrays(fields)
-        if found:
-            change(dice.one(found), dice)
-        else:
-            _retyped(e, fields, dice)
+        change(dice.one(_arrays(fields)), dice)
 
     return apply
 
@@ -310,6 +306,15 @@ GROUPS: tuple[tuple[str, int], ...] = (
 WHICH = tuple(name for name, weight in GROUPS for _ in range(weight))
 
 
+NEVER_ACCEPTED = frozenset(
+    {
+        *(f"address.{how}" for how in ADDRESS),
+        *(f"field.{how}" for how in FIELDS if how != "retyped"),  # another kind may be the right one
+        *(f"array.{how}" for how in ("dtype", "converted", "huge")),
+    }
+)
+
+
 def mutant(envelope: Envelope, dice: Dice) -> tuple[str, bytes]:
     """A name such as "array.huge" and the bytes of the changed envelope."""
     group = dice.one(WHICH)
@@ -322,9 +327,11 @@ def mutant(envelope: Envelope, dice: Dice) -> tuple[str, bytes]:
         how = dice.one(list(RAW))
         whole.body = RAW[how](whole.body, dice)
         return f"body.{how}", whole.SerializeToString()
+    fields = pb.ValueMap.FromString(whole.body)
+    if group == "array" and not _arrays(fields):
+        group = "field"
     changes = {"address": ADDRESS, "field": FIELDS, "array": ARRAYS, "value": VALUES}[group]
     how = dice.one(list(changes))
-    fields = pb.ValueMap.FromString(whole.body)
     changes[how](whole, fields, dice)
     if group != "address":
         whole.body = fields.SerializeToString(deterministic=True)
