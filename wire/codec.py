@@ -41,15 +41,19 @@ def encode(fields: Mapping[str, Value]) -> bytes:
     return out.SerializeToString(deterministic=True)
 
 
-def decode(raw: bytes) -> dict[str, Value]:
-    """The mapping in `raw`; ParleyError("malformed") for anything `encode` would not have produced."""
+def decode(raw: bytes, *, tables: bool = True) -> dict[str, Value]:
+    """The mapping in `raw`; ParleyError("malformed") for anything but names in order and values within the limits.
+
+    Other encodings of the same mapping, as protobuf allows them, are accepted: compare values, not bytes.
+    Without `tables` a table is refused before Arrow sees a byte of it.
+    """
     if len(raw) > MAX_BODY:
         raise refused("A message body is larger than the codec allows.")
     try:
         parsed = pb.ValueMap.FromString(raw)
     except DecodeError:
         raise refused("A message body does not parse.") from None
-    return _get_map(parsed, 0)
+    return _get_map(parsed, 0, tables)
 
 
 def _put_map(out: pb.ValueMap, fields: Mapping[str, Value], depth: int) -> None:
@@ -106,7 +110,7 @@ def _table_bytes(value: Value) -> bytes:
     return bytes(sink.getvalue())
 
 
-def _get_map(node: pb.ValueMap, depth: int) -> dict[str, Value]:
+def _get_map(node: pb.ValueMap, depth: int, tables: bool) -> dict[str, Value]:
     if len(node.entries) > MAX_ITEMS:
         raise refused("A message body has too many entries.")
     out: dict[str, Value] = {}
@@ -115,11 +119,11 @@ def _get_map(node: pb.ValueMap, depth: int) -> dict[str, Value]:
         if previous is not None and entry.key <= previous:
             raise refused("Entries of a message body are not in canonical order.")
         previous = entry.key
-        out[entry.key] = _get(entry.value, depth + 1)
+        out[entry.key] = _get(entry.value, depth + 1, tables)
     return out
 
 
-def _get(node: pb.Value, depth: int) -> Value:
+def _get(node: pb.Value, depth: int, tables: bool) -> Value:
     if depth > MAX_DEPTH:
         raise refused("A message body is nested too deeply.")
     kind = node.WhichOneof("kind")
@@ -130,12 +134,12 @@ def _get(node: pb.Value, depth: int) -> Value:
     if kind == "array":
         return _get_array(node.array)
     if kind == "map":
-        return _get_map(node.map, depth)
+        return _get_map(node.map, depth, tables)
     if kind == "list":
         if len(node.list.items) > MAX_ITEMS:
             raise refused("A list in a message body is too long.")
-        return [_get(item, depth + 1) for item in node.list.items]
-    if kind == "table":
+        return [_get(item, depth + 1, tables) for item in node.list.items]
+    if kind == "table" and tables:
         return _get_table(node.table)
     raise refused("A message body holds a value of unknown kind.")
 
@@ -147,6 +151,8 @@ def _get_array(node: pb.Array) -> np.ndarray:
     shape = tuple(int(n) for n in node.shape)
     if math.prod(shape) * dtype.itemsize != len(node.data):  # Python integers: no overflow, before any allocation
         raise refused("An array's shape and its bytes disagree.")
+    if math.prod(max(n, 1) for n in shape) * dtype.itemsize > MAX_BODY:  # an empty array may name any other dimension
+        raise refused("An empty array has a dimension that is too large.")
     array = np.frombuffer(node.data, dtype=dtype).reshape(shape)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
@@ -154,6 +160,9 @@ def _get_array(node: pb.Array) -> np.ndarray:
 def _get_table(raw: bytes) -> pa.Table:
     import pyarrow as pa
 
+    from parley.wire.arrow import check_stream
+
+    check_stream(raw)
     try:
         with pa.ipc.open_stream(pa.py_buffer(raw)) as reader:
             table = reader.read_all()

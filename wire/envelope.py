@@ -14,7 +14,8 @@ from parley.wire.errors import ParleyError
 from parley.wire.pb import parley_pb2 as pb
 
 VERSION = 1
-MAX_ENVELOPE = MAX_BODY + (64 << 10)
+MAX_ADDRESS = 64 << 10  # bytes of an envelope around its body
+MAX_ENVELOPE = MAX_BODY + MAX_ADDRESS
 MAX_PATH = 8
 
 Path = tuple[tuple[str, int], ...]
@@ -71,6 +72,8 @@ class Envelope:
             e = pb.Envelope.FromString(raw)
         except DecodeError:
             raise refused("An envelope does not parse.") from None
+        if len(raw) - len(e.body) > MAX_ADDRESS:  # the gate counts bodies: little may travel beside them
+            raise refused("An envelope holds too much beside its body.")
         if e.version != VERSION:
             raise ParleyError(
                 "version_mismatch",

@@ -18,10 +18,6 @@ Run = Callable[[Setting], LocalRun]
 When = Literal["before", "after"]
 
 
-class Lost(Exception):
-    """A planted loss."""
-
-
 def shape(transcript: Sequence[Envelope]) -> list[tuple[str, str, str, int, bool, bool]]:
     """Everything about a transcript but its contents: who, to whom, what, how large, in each pair's order."""
     rows = [(a.sender, a.receiver, a.tag, len(e.body), e.stream, e.last) for e in transcript for a in (e.address,)]
@@ -35,6 +31,12 @@ def bytes_by_tag(transcript: Sequence[Envelope]) -> dict[tuple[str, str, str], i
         key = (e.address.sender, e.address.receiver, e.address.tag)
         out[key] = out.get(key, 0) + len(e.body)
     return out
+
+
+def received(transcript: Sequence[Envelope], party: str) -> list[Envelope]:
+    """What one party was sent, by sender, each sender's messages in order: its view, less its own coins."""
+    mine = [e for e in transcript if e.address.receiver == party]
+    return sorted(mine, key=lambda e: (e.address.sender, e.address.seq))
 
 
 def losing(index: int, when: When) -> Fault:

@@ -14,6 +14,21 @@ Fault = Callable[[Envelope, Literal["before", "after"]], Envelope | None]
 DEPTH = 16  # envelopes in flight per directed pair
 
 
+def admitted(raw: bytes, peer: str, gate: Gate) -> Envelope:
+    """The envelope in `raw`, which came from `peer`, through the receiver's gate; ParleyError naming `peer`.
+
+    The name on it is compared first: what an envelope says about its sender blames nobody else.
+    """
+    try:
+        envelope = Envelope.decode(raw)
+    except ParleyError as e:
+        raise e.located(party=peer) from None
+    if envelope.address.sender != peer:
+        raise ParleyError("protocol_violation", f"{peer} sent an envelope in another name.", party=peer)
+    gate.incoming(envelope)
+    return envelope
+
+
 class Exchange:
     """Ordered bounded queues between parties; every envelope is encoded, gated out, gated in, and decoded.
 
@@ -45,11 +60,7 @@ class Exchange:
 
     async def recv(self, me: str, peer: str) -> Envelope:
         """The next envelope from `peer`, through the receiver's gate."""
-        envelope = Envelope.decode(await self._queue(peer, me).get())
-        self._gates[me].incoming(envelope)
-        if envelope.address.sender != peer:
-            raise ParleyError("protocol_violation", f"{peer} sent an envelope in another name.", party=peer)
-        return envelope
+        return admitted(await self._queue(peer, me).get(), peer, self._gates[me])
 
 
 class Port:

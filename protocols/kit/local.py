@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -49,6 +49,7 @@ class Setting:
     resumed: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
     progress: Progress | None = None
     rngs: dict[str, Rng] = field(default_factory=dict)
+    pool: Executor | None = None
 
 
 def sizes_of(inputs: Mapping[str, StepInputs]) -> Sizes:
@@ -70,10 +71,26 @@ def run_local(
 
     Works from a script and from a notebook (where a loop already runs, it uses a thread of its own).
     """
-    whole = Cast(cast)
+    return in_own_loop(run_here(protocol, cast, inputs, params, sizes=sizes, setting=setting))
+
+
+async def run_here(
+    protocol: Protocol,
+    cast: Mapping[str, Any],
+    inputs: Mapping[str, StepInputs],
+    params: Mapping[str, Any] | BaseModel | None = None,
+    *,
+    sizes: Sizes | None = None,
+    setting: Setting | None = None,
+) -> LocalRun:
+    """`run_local` within a loop that runs already; a setting that brings its own pool keeps it."""
+    whole, how = Cast(cast), setting or Setting()
     typed = params if isinstance(params, BaseModel) else protocol.validate(params or {}, whole)
-    run = _run(protocol, whole, dict(inputs), typed, sizes or sizes_of(inputs), setting or Setting())
-    return in_own_loop(run)
+    run = (protocol, whole, dict(inputs), typed, sizes or sizes_of(inputs), how)
+    if how.pool is not None:
+        return await _run(*run, how.pool)
+    with ThreadPoolExecutor(2, "parley-compute") as pool:
+        return await _run(*run, pool)
 
 
 def in_own_loop(work: Coroutine[Any, Any, T]) -> T:
@@ -107,6 +124,7 @@ async def _run(
     params: BaseModel,
     sizes: Sizes,
     setting: Setting,
+    pool: Executor,
 ) -> LocalRun:
     parties = cast.parties()
     ledgers = {p: MemoryLedger() for p in parties}
@@ -126,10 +144,9 @@ async def _run(
     }
     exchange = Exchange(gates, setting.fault)
     kept: dict[str, dict[int, dict[str, Any]]] = {p: {} for p in parties}
-    with ThreadPoolExecutor(2, "parley-compute") as pool:
-        contexts = {p: _context(p, cast, params, setting, exchange, pool, kept[p]) for p in parties}
-        work = {p: protocol.jobs[cast.role_of(p)](Session(contexts[p]), inputs.get(p, StepInputs())) for p in parties}
-        outputs = await gather_roles(work)
+    contexts = {p: _context(p, cast, params, setting, exchange, pool, kept[p]) for p in parties}
+    work = {p: protocol.jobs[cast.role_of(p)](Session(contexts[p]), inputs.get(p, StepInputs())) for p in parties}
+    outputs = await gather_roles(work)
     return LocalRun(outputs, {p: ledgers[p].rows for p in parties}, exchange.transcript, kept)
 
 
@@ -139,7 +156,7 @@ def _context(
     params: BaseModel,
     setting: Setting,
     exchange: Exchange,
-    pool: ThreadPoolExecutor,
+    pool: Executor,
     kept: dict[int, dict[str, Any]],
 ) -> Context:
     async def keep(boundary: int, state: dict[str, Any]) -> None:
@@ -176,10 +193,11 @@ async def gather_roles(work: Mapping[str, Awaitable[T]]) -> dict[str, T]:
         task.cancel()
     if pending:
         await asyncio.wait(pending, timeout=10)
-    for task in tasks.values():
-        failure = None if task.cancelled() else task.exception()
+    # Every failure is asked for before the first one is raised: one nobody asked for is printed at the end.
+    failures = {task: task.exception() for task in tasks.values() if task.done() and not task.cancelled()}
+    for task, failure in failures.items():
         if task not in done:
-            continue  # it failed because it was cancelled; asking for its exception is enough
+            continue  # it failed because it was cancelled
         if isinstance(failure, ParleyError):
             raise failure.located(party=names[task]) from failure
         if failure is not None:

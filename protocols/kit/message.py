@@ -66,7 +66,7 @@ class Message:
     @classmethod
     def decode(cls, raw: bytes, dims: dict[str, int]) -> Self:
         """Decode and check against the schema and the receiver's expected dimensions; ParleyError "malformed"."""
-        values = codec.decode(raw)
+        values = codec.decode(raw, tables=any(_kind(spec) == "Table" for spec in cls.FIELDS.values()))
         if set(values) != set(cls.FIELDS):
             raise codec.refused(f"A {cls.TAG} message has other fields than declared.")
         message = cls(**values)

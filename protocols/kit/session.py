@@ -216,7 +216,7 @@ class Stream(Generic[M]):
 
     def _check_totals(self, body: bytes) -> None:
         try:
-            totals = codec.decode(body)
+            totals = codec.decode(body, tables=False)
         except ParleyError as e:
             raise self._session._violation(self._peer, f"closed a stream with a wrong message: {e.cause}") from None
         # Kinds first: an array or a table in place of a number has no plain answer to `==`.

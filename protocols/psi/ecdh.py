@@ -22,7 +22,8 @@ random oracle. Each sender is met separately, with keys of its own; a, a' are th
 
 Receiver learns, for each sender, which of its own ids that sender has (with several senders: also the ids that only
 some of them have) and how many distinct ids the sender has. Sender learns how many distinct ids the receiver has, the
-outcome, and with `result: both` which of its own ids all parties have. Coordinator: all counts, from sizes.
+outcome, and with `result: both` which of its own ids all parties have. Coordinator: all counts that travel and the
+outcome, from sizes; with `result: receiver` no more of the common count than whether it is zero.
 
 Not protected: a party that lies about its ids (it may try ids it does not hold; the count of ids is all that bounds
 this), and with several senders the floor binds each pair and the whole intersection, not the ids of some of them.

@@ -22,7 +22,14 @@ CAST3 = {"label": "bank", "features": ["bureau", "telco"]}
 def use_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trains on the plain fake, which no parameter of a job can name."""
     monkeypatch.setattr(scheme, "generate", lambda name, bits: PlainSecretKey(2))
-    monkeypatch.setattr(scheme, "decode_public", lambda raw, name, bits: PlainPublicKey.decode(raw))
+    monkeypatch.setattr(scheme, "decode_public", _decode_plain)
+
+
+def _decode_plain(raw: bytes, name: str, bits: int) -> PlainPublicKey:
+    """As strict as the real ones: a key that is not the one expected is refused."""
+    if raw != PlainPublicKey(2).encode():
+        raise ValueError("the public key is not of the agreed scheme and size")
+    return PlainPublicKey.decode(raw)
 
 
 class PackedPublicKey(PlainPublicKey):

@@ -1,0 +1,161 @@
+"""Inputs that agree on everything in `learns` give transcripts of identical shape; inputs that differ there do not.
+
+The shape is all that the coordinator and any relay see. Each pair of inputs below differs in as much as it can without
+touching what is learnt; each second pair shows that the comparison is not blind.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from cases import CASES, COLUMNS, columns, ids, people, scored, table, three
+from vertical import split_inputs, use_plain
+
+from parley.protocols import registry
+from parley.protocols.kit import StepInputs
+from parley.protocols.kit.conformance import shape
+from parley.protocols.kit.local import Setting
+
+
+@pytest.fixture(autouse=True)
+def plain(monkeypatch):
+    use_plain(monkeypatch)
+
+
+def shape_of(name: str, inputs: dict[str, StepInputs]) -> list[tuple[object, ...]]:
+    """Of a run whose randomness is the operating system's."""
+    return shape(CASES[name].run(Setting(), inputs).transcript)
+
+
+# ---------------------------------------------------------------- what agrees
+
+
+def other_people() -> dict[str, StepInputs]:
+    """As many ids, as many in common, at other places; long ones, and rows with ids that repeat or are missing."""
+    mine, theirs = ["long " * 40, "ü", "7", "007"], ["7", "z" * 300, "ü"]
+    hospital = ids(mine, 5000)
+    more = pa.table({"id": pa.array([*mine, "7", None, ""]), "_row": pa.array(np.arange(7) * 3)})
+    return {"hospital": dataclasses.replace(hospital, table=more), "lab": ids(theirs, 9)}
+
+
+def other_three() -> dict[str, StepInputs]:
+    return {**other_people(), "pharmacy": ids(["ü", "1", "7", "2", "3"], 4)}
+
+
+def moved(source: pa.Table, flipped: bool = False) -> pa.Table:
+    """Every feature on another scale, which moves no row to another bin; perhaps every label turned around."""
+    out = source
+    for k, name in enumerate(source.column_names):
+        if name.startswith("x"):
+            out = out.set_column(k, name, pa.array(source.column(name).to_numpy() * 1000.5 - 3))
+    return out.set_column(1, "y", pa.array(1 - source.column("y").to_numpy())) if flipped else out
+
+
+def other_columns() -> dict[str, StepInputs]:
+    return split_inputs(moved(table(), flipped=True), *COLUMNS)
+
+
+def other_targets() -> dict[str, StepInputs]:
+    """A regression's target times four is the same tree with four times the gradients, which is nobody's to learn."""
+    source = table(classes=False)
+    return split_inputs(moved(source).set_column(1, "y", pa.array(source.column("y").to_numpy() * 4)), *COLUMNS[:2])
+
+
+def predicted(data: dict[str, StepInputs]) -> dict[str, StepInputs]:
+    """`data` scored by the model that was trained on it."""
+    run = CASES["gbdt/vertical"].run(Setting(), data)
+    return {p: StepInputs(d.table, {"train": run[p].keep, **d.needs}) for p, d in data.items()}
+
+
+def of_regression() -> dict[str, StepInputs]:
+    return columns(classes=False, three_parties=False)
+
+
+def other_scores() -> dict[str, StepInputs]:
+    keep = dict(scored()["bank"].needs["train"])
+    return {"bank": StepInputs(None, {"train": {**keep, "scores": 1 - np.asarray(keep["scores"])}})}
+
+
+AGREE = {
+    "psi/ecdh": (people, other_people),
+    "psi/ecdh below the floor": (people, other_people),
+    "psi/ecdh one-sided": (people, other_people),
+    "psi/ecdh three": (three, other_three),
+    "gbdt/vertical": (columns, other_columns),
+    "gbdt/vertical regression": (of_regression, other_targets),
+    "gbdt/predict": (lambda: predicted(columns()), lambda: predicted(other_columns())),
+    "evaluate": (scored, other_scores),
+}
+
+
+@pytest.mark.parametrize("name", AGREE)
+def test_inputs_that_agree_on_what_is_learnt_have_one_shape(name):
+    first, second = AGREE[name]
+    assert shape_of(name, first()) == shape_of(name, second())
+
+
+def test_every_case_of_every_protocol_is_compared():
+    assert set(AGREE) == set(CASES)
+    assert {CASES[name].protocol for name in AGREE} == set(registry.names())
+
+
+# ---------------------------------------------------------------- what differs in one thing that is learnt
+
+
+def one_more_in_common() -> dict[str, StepInputs]:
+    return {"hospital": ids(["a", "b", "c", "d"]), "lab": ids(["d", "b", "a"], 100)}
+
+
+def one_id_more(party: str) -> dict[str, StepInputs]:
+    data = people()
+    return {**data, party: ids([*data[party].table.column("id").to_pylist(), "more"], 7)}
+
+
+def other_trees() -> dict[str, StepInputs]:
+    return split_inputs(table(seed=3), *COLUMNS)
+
+
+def fewer_rows() -> dict[str, StepInputs]:
+    return split_inputs(table(rows=16), *COLUMNS)
+
+
+def other_names() -> dict[str, StepInputs]:
+    renamed = table().rename_columns(["id", "y", "x0", "a longer name", "x2", "x3"])
+    return split_inputs(renamed, COLUMNS[0], ["id", "a longer name", "x2"], COLUMNS[2])
+
+
+DIFFER = {
+    "intersection": ("psi/ecdh", people, one_more_in_common),
+    "sender.size": ("psi/ecdh one-sided", people, lambda: one_id_more("lab")),
+    "receiver.size": ("psi/ecdh one-sided", people, lambda: one_id_more("hospital")),
+    "outcome": ("psi/ecdh below the floor", people, one_more_in_common),
+    "own_splits, node_membership": ("gbdt/vertical", columns, other_trees),
+    "row_count": ("gbdt/vertical", columns, fewer_rows),
+    "feature_names": ("gbdt/vertical", columns, other_names),
+    "directions": ("gbdt/predict", lambda: predicted(columns()), lambda: predicted(fewer_rows())),
+}
+
+
+@pytest.mark.parametrize("what", DIFFER)
+def test_a_difference_in_what_is_learnt_shows_in_the_shape(what):
+    name, first, second = DIFFER[what]
+    assert shape_of(name, first()) != shape_of(name, second())
+
+
+def common(count: int) -> dict[str, StepInputs]:
+    return {"hospital": ids(["a", "b", "c", "d"]), "lab": ids(["a", "b", "c"][:count] + ["x", "y", "z"][count:])}
+
+
+def test_below_the_floor_and_one_sided_the_shape_does_not_tell_how_many_are_common():
+    """Where the count is kept from the sender, it is kept from the relay too; the outcome is told to both."""
+    assert shape_of("psi/ecdh one-sided", common(1)) == shape_of("psi/ecdh one-sided", common(3))
+    assert shape_of("psi/ecdh below the floor", common(0)) == shape_of("psi/ecdh below the floor", common(2))
+    differ = set(shape_of("psi/ecdh one-sided", common(0))) ^ set(shape_of("psi/ecdh one-sided", common(1)))
+    assert {row[2] for row in differ} == {"psi.ecdh.closing/1"}
+
+
+def test_evaluation_has_no_shape_at_all():
+    assert shape_of("evaluate", scored()) == []

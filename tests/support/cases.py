@@ -1,0 +1,122 @@
+"""One small case of each protocol in the registry: run it, seat one of its parties, record it.
+
+Boosting runs on the plain fake here (`vertical.use_plain` must have been called); every source of randomness is seeded,
+so that a case is the same run each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from seeded import Inline, Seeded
+from vertical import split_inputs
+
+from parley.protocols import registry
+from parley.protocols.kit import Cast, LocalRun, Protocol, StepInputs, run_local
+from parley.protocols.kit.checks.fuzz import Campaign
+from parley.protocols.kit.checks.replay import Seat
+from parley.protocols.kit.conformance import received
+from parley.protocols.kit.local import Setting, sizes_of
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    protocol: str
+    cast: dict[str, object]
+    params: dict[str, object]
+    build: Callable[[], dict[str, StepInputs]] = field(repr=False)
+
+    @property
+    def of(self) -> Protocol:
+        return registry.load(self.protocol)
+
+    def parties(self) -> tuple[str, ...]:
+        return Cast(self.cast).parties()
+
+    def setting(self) -> Setting:
+        return Setting(rngs={p: Seeded(self.name, p) for p in self.parties()}, patience=10)
+
+    def run(self, setting: Setting | None = None, inputs: dict[str, StepInputs] | None = None) -> LocalRun:
+        return run_local(self.of, self.cast, inputs or self.build(), self.params, setting=setting or self.setting())
+
+    def campaigns(self) -> dict[str, Campaign]:
+        """One for each party that is sent anything."""
+        inputs, cast = self.build(), Cast(self.cast)
+        run = self.run(inputs=inputs)
+        params = self.of.validate(self.params, cast)
+        flows = self.of.cost(params, cast, sizes_of(inputs))
+        out = {}
+        for me in self.parties():
+            got = tuple(received(run.transcript, me))
+            if got:
+                seat = Seat(self.of, cast, me, params, inputs[me], flows, got)
+                out[me] = Campaign(seat, lambda me=me: Seeded(self.name, me), self.setting(), Inline())
+        return out
+
+
+def ids(values: list[str], first_row: int = 0) -> StepInputs:
+    rows = pa.array(np.arange(len(values), dtype=np.int64) + first_row)
+    return StepInputs(pa.table({"id": pa.array(values), "_row": rows}))
+
+
+def people() -> dict[str, StepInputs]:
+    return {"hospital": ids(["a", "b", "c", "d"]), "lab": ids(["d", "b", "x"], 100)}
+
+
+def three() -> dict[str, StepInputs]:
+    return {**people(), "pharmacy": ids(["b", "d", "q", "r", "s"], 200)}
+
+
+def table(rows: int = 24, seed: int = 2, classes: bool = True) -> pa.Table:
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 8, size=(rows, 4))
+    y = 2 * x[:, 0] + x[:, 1] * x[:, 2] - x[:, 3]
+    target = (y > np.median(y)).astype(int) if classes else y
+    return pa.table({"id": np.arange(rows), "y": target, **{f"x{k}": x[:, k] for k in range(4)}})
+
+
+COLUMNS = (["id", "y", "x0"], ["id", "x1", "x2"], ["id", "x3"])
+TRAIN = {"label": "y", "id": "id", "trees": 2, "depth": 2, "bins": 8, "share_names": True, "min_child_weight": 0.1}
+CAST2 = {"label": "bank", "features": ["bureau"]}
+CAST3 = {"label": "bank", "features": ["bureau", "telco"]}
+
+
+def columns(classes: bool = True, three_parties: bool = True) -> dict[str, StepInputs]:
+    return split_inputs(table(classes=classes), *COLUMNS[: 3 if three_parties else 2])
+
+
+def trained() -> dict[str, StepInputs]:
+    """The inputs of a prediction: every party's part of a model, and its table."""
+    data = columns()
+    run = CASES["gbdt/vertical"].run(inputs=data)
+    return {p: StepInputs(d.table, {"train": run[p].keep, **d.needs}) for p, d in data.items()}
+
+
+def scored() -> dict[str, StepInputs]:
+    return {"bank": StepInputs(None, {"train": CASES["gbdt/vertical"].run()["bank"].keep})}
+
+
+PSI2 = {"receiver": "hospital", "sender": ["lab"]}
+CASES = {
+    c.name: c
+    for c in (
+        Case("psi/ecdh", "psi/ecdh", PSI2, {"id": "id", "floor": 1}, people),
+        Case("psi/ecdh below the floor", "psi/ecdh", PSI2, {"id": "id", "floor": 3}, people),
+        Case("psi/ecdh one-sided", "psi/ecdh", PSI2, {"id": "id", "result": "receiver"}, people),
+        Case("psi/ecdh three", "psi/ecdh", {**PSI2, "sender": ["lab", "pharmacy"]}, {"id": "id"}, three),
+        Case("gbdt/vertical", "gbdt/vertical", CAST3, TRAIN, columns),
+        Case(
+            "gbdt/vertical regression",
+            "gbdt/vertical",
+            CAST2,
+            {**TRAIN, "objective": "regression", "validation": 0.2, "early_stopping": 1},
+            lambda: columns(classes=False, three_parties=False),
+        ),
+        Case("gbdt/predict", "gbdt/predict", CAST3, {"label": "y", "trees": 2, "depth": 2}, trained),
+        Case("evaluate", "evaluate", {"label": "bank"}, {}, scored),
+    )
+}
