@@ -77,9 +77,10 @@ def modular_rows(n: int = 1000, features: int = 10, n_bins: int = 33) -> list[Ro
     ct = public.ciphertexts(key.encrypt(np.ones((n, 2), np.int64), GH), n)
     numbers = [gmpy2.mpz(to_int(row)) for row in public.field.leave(ct.inner, 1)]
     bins = np.random.default_rng(1).integers(0, n_bins, (n, features)).astype(np.uint16)
+    counts = np.full(features, n_bins, np.uint32)
     bare = n / seconds(lambda: [x * x % square for x in numbers])
     product = n / seconds(lambda: public.field.mul(ct.inner, ct.inner, 1))
-    histogram = n * features / seconds(lambda: public.histogram(ct, bins, n_bins, None))
+    histogram = n * features / seconds(lambda: public.histogram(ct, bins, counts, None))
     about = {"rows": n, "key_bits": BITS, "threads": 1, "yardstick": "gmpy2 x * y % n^2"}
     wide = {**about, "features": features, "bins": n_bins}
     return [

@@ -72,9 +72,9 @@ def counting(count: Counted) -> Iterator[None]:
     """Counts while runs go on, from the sizes of the calls."""
     histogram, encrypt = PaillierPublicKey.histogram, PaillierSecretKey.encrypt
 
-    def counted_histogram(self: Any, ct: Any, bins: Any, n_bins: int, rows: Any) -> Any:
+    def counted_histogram(self: Any, ct: Any, bins: Any, counts: Any, rows: Any) -> Any:
         count.sums += bins.shape[1] * (len(ct) if rows is None else len(rows))
-        return histogram(self, ct, bins, n_bins, rows)
+        return histogram(self, ct, bins, counts, rows)
 
     def counted_encrypt(self: Any, values: Any, layout: Any) -> Any:
         count.encryption += 2 * (KEY_BITS // 16) * len(values)  # a product per byte of an exponent, for either prime

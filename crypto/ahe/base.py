@@ -19,6 +19,8 @@ from parley.crypto.errors import CryptoError
 HEADROOM = 40  # bits of the plaintext space that stay unused
 Ints = NDArray[np.int64]
 Raw = NDArray[np.uint8]
+Bins = NDArray[np.uint16]
+Counts = NDArray[np.uint32]
 
 
 @dataclass(frozen=True)
@@ -103,9 +105,9 @@ class PublicKey(ABC):
     size: int  # bytes of one ciphertext
     any_rows = True  # whether sums over any subset of the rows can be had; where not, each subset is encrypted apart
 
-    def units(self, rows: int) -> int:
-        """How many ciphertexts so many rows take; one each unless a scheme packs them."""
-        return rows
+    def shape(self, rows: int) -> tuple[int, int]:
+        """(ciphertexts, bytes of each) that so many rows take; one each unless a scheme packs them."""
+        return rows, self.size
 
     @abstractmethod
     def encode(self) -> bytes:
@@ -113,15 +115,17 @@ class PublicKey(ABC):
 
     @abstractmethod
     def ciphertexts(self, raw: Raw, rows: int) -> Ciphertexts:
-        """Received ciphertexts (units(rows), size), validated; CryptoError "bad_ciphertext"."""
+        """Received ciphertexts of `shape(rows)`, validated; CryptoError "bad_ciphertext"."""
 
     @abstractmethod
     def encrypt(self, values: Ints, layout: Layout) -> Raw:
-        """Fresh ciphertexts of int64 (n, channels), (units(n), size) as they are sent; `ciphertexts` reads them."""
+        """Fresh ciphertexts of int64 (n, channels), `shape(n)` bytes as they are sent; `ciphertexts` reads them."""
 
     @abstractmethod
-    def histogram(self, ct: Ciphertexts, bins: NDArray[np.uint16], n_bins: int, rows: Ints | None) -> Sums:
-        """features * n_bins sums, feature-major, over the chosen rows (all when None); bins is (n, features).
+    def histogram(self, ct: Ciphertexts, bins: Bins, counts: Counts, rows: Ints | None) -> Sums:
+        """counts[f] sums of each feature, feature after feature, over the chosen rows (all when None).
+
+        bins: uint16 (n, features), bins[:, f] < counts[f]; counts: uint32 (features,).
 
         CryptoError "bad_rows" for a choice where `any_rows` is false.
         """
@@ -154,7 +158,7 @@ class SecretKey(ABC):
 
     @abstractmethod
     def encrypt(self, values: Ints, layout: Layout) -> Raw:
-        """Fresh ciphertexts (units(n), size) as they are sent, by the owner's faster way."""
+        """Fresh ciphertexts, `shape(n)` bytes as they are sent, by the owner's faster way."""
 
     @abstractmethod
     def decrypt(self, response: Response, layout: Layout) -> Ints:
@@ -171,7 +175,11 @@ class SecretKey(ABC):
         raise CryptoError("secret_key", "secret keys are not serialised")
 
 
-def check_bins(bins: NDArray[np.uint16], n: int, n_bins: int) -> None:
-    """CryptoError "bad_shape" unless bins is a C-ordered uint16 (n, features) and n_bins is sensible."""
-    if bins.ndim != 2 or bins.shape[0] != n or bins.dtype != np.uint16 or not 1 <= n_bins <= 1 << 16:
-        raise CryptoError("bad_shape", "bins are uint16 (rows, features) below n_bins")
+def check_bins(bins: Bins, n: int, counts: Counts) -> None:
+    """CryptoError "bad_shape" unless bins is uint16 (n, features) and counts has 1 to 65,536 for each feature."""
+    if bins.ndim != 2 or bins.shape[0] != n or bins.dtype != np.uint16:
+        raise CryptoError("bad_shape", "bins are uint16 (rows, features)")
+    if counts.shape != (bins.shape[1],) or counts.dtype != np.uint32:
+        raise CryptoError("bad_shape", "counts are uint32, one for each feature")
+    if counts.size and not 1 <= int(counts.min()) <= int(counts.max()) <= 1 << 16:
+        raise CryptoError("bad_shape", "a feature has 1 to 65,536 bins")

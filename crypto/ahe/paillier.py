@@ -21,7 +21,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parley.crypto import _native
-from parley.crypto.ahe.base import Ciphertexts, Ints, Layout, PublicKey, Raw, Response, SecretKey, Sums, check_bins
+from parley.crypto.ahe.base import (
+    Bins,
+    Ciphertexts,
+    Counts,
+    Ints,
+    Layout,
+    PublicKey,
+    Raw,
+    Response,
+    SecretKey,
+    Sums,
+    check_bins,
+)
 from parley.crypto.errors import CryptoError
 
 SIZES: Final = (2048, 3072)
@@ -122,10 +134,16 @@ class PaillierPublicKey(PublicKey):
         normal = self.field.mul(plain, powers, threads())
         return normal.view(np.uint8).reshape(len(values), self.size)
 
-    def histogram(self, ct: Ciphertexts, bins: NDArray[np.uint16], n_bins: int, rows: Ints | None) -> Sums:
-        check_bins(bins, len(ct), n_bins)
+    def histogram(self, ct: Ciphertexts, bins: Bins, counts: Counts, rows: Ints | None) -> Sums:
+        check_bins(bins, len(ct), counts)
         chosen = np.arange(len(ct), dtype=np.int64) if rows is None else np.ascontiguousarray(rows, dtype=np.int64)
-        out = self.field.histogram(ct.inner, np.ascontiguousarray(bins), chosen, n_bins, threads())
+        first = np.cumsum(counts, dtype=np.int64) - counts
+        out = np.empty((int(counts.sum()), self.field.limbs), np.uint64)
+        for n_bins in np.unique(counts).tolist():
+            alike = np.flatnonzero(counts == n_bins)
+            some = bins if alike.size == counts.size else bins[:, alike]
+            made = self.field.histogram(ct.inner, np.ascontiguousarray(some), chosen, n_bins, threads())
+            out[(first[alike][:, None] + np.arange(n_bins)).ravel()] = made
         return Sums(len(out), out)
 
     def add(self, a: Sums, b: Sums) -> Sums:

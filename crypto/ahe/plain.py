@@ -8,7 +8,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from parley.crypto.ahe.base import Ciphertexts, Ints, Layout, PublicKey, Raw, Response, SecretKey, Sums, check_bins
+from parley.crypto.ahe.base import (
+    Bins,
+    Ciphertexts,
+    Counts,
+    Ints,
+    Layout,
+    PublicKey,
+    Raw,
+    Response,
+    SecretKey,
+    Sums,
+    check_bins,
+)
 from parley.crypto.errors import CryptoError
 
 
@@ -38,15 +50,15 @@ class PlainPublicKey(PublicKey):
         data = np.ascontiguousarray(values)
         return data.view(np.uint8).reshape(len(data), self.size)
 
-    def histogram(self, ct: Ciphertexts, bins: NDArray[np.uint16], n_bins: int, rows: Ints | None) -> Sums:
-        check_bins(bins, len(ct), n_bins)
+    def histogram(self, ct: Ciphertexts, bins: Bins, counts: Counts, rows: Ints | None) -> Sums:
+        check_bins(bins, len(ct), counts)
         chosen = np.arange(len(ct)) if rows is None else rows
-        features = bins.shape[1]
-        out = np.zeros((features, n_bins, self.channels), np.int64)
-        picked = bins[chosen].astype(np.int64)
-        for f in range(features):
-            np.add.at(out[f], picked[:, f], ct.inner[chosen])
-        return Sums(features * n_bins, out.reshape(-1, self.channels))
+        first = np.cumsum(counts, dtype=np.int64) - counts
+        out = np.zeros((int(counts.sum()), self.channels), np.int64)
+        picked = bins[chosen] + first
+        for f in range(bins.shape[1]):
+            np.add.at(out, picked[:, f], ct.inner[chosen])
+        return Sums(len(out), out)
 
     def add(self, a: Sums, b: Sums) -> Sums:
         return Sums(len(a), a.inner + b.inner)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Bins = NDArray[np.uint16]
+Counts = NDArray[np.uint32]
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -153,6 +154,20 @@ def allowed_features(s: Session, party: str, features: int, round_index: int) ->
 def parties_in_order(cast: Cast) -> tuple[str, ...]:
     """Label first, then features in the job's order: the order of the joined features."""
     return (*cast["label"], *cast["features"])
+
+
+def asked(n_bins: tuple[int, ...], allowed: Mask, apart: bool) -> list[tuple[Counts, Ints]]:
+    """(bins of each (f,), features (f,)) of every answer about a node: one, or one for each number of bins."""
+    sizes = np.asarray(n_bins, dtype=np.uint32)
+    found = [f for _, f in groups(n_bins, allowed)] if apart else [np.flatnonzero(allowed)]
+    return [(sizes[f], f) for f in found]
+
+
+def spread(sums: Ints, counts: Counts) -> Ints:
+    """Sums (counts.sum(), C) of one feature after the other as (f, max(counts), C), zero where there is no bin."""
+    out = np.zeros((counts.size, int(counts.max()), sums.shape[1]), dtype=np.int64)
+    out[np.arange(out.shape[1]) < counts[:, None]] = sums
+    return out
 
 
 def groups(n_bins: tuple[int, ...], allowed: Mask) -> list[tuple[int, Ints]]:

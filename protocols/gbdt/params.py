@@ -86,6 +86,13 @@ class Params(BaseModel):
             early_stopping=self.early_stopping,
         )
 
+    def released_sums(self, n_bins: tuple[int, ...]) -> int:
+        """The most sums a features party with so many bins answers with in all, g and h counted apart.
+
+        A tree of depth D asks for at most 2^(D-1) nodes: the root, and one of each two siblings below it.
+        """
+        return (self.trees * self.outputs * sum(n_bins)) << self.depth
+
     def layout(self, rows: int) -> Layout:
         """Plaintexts of one row's (g, h), both at most 1 in size, which add up over `rows`; CryptoError "overflow"."""
         return Layout(channels=2, bound=1 << self.scale_bits, max_rows=max(1, rows))

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from parley.crypto import ahe
+from parley.protocols.gbdt.params import Params
 
 
-def generate(scheme: str, bits: int) -> ahe.SecretKey:
+@dataclass(frozen=True)
+class Terms:
+    """What label and features parties know alike before there is a key: parameters, aligned rows, released sums.
+
+    `outputs` is the most sums, channels counted, that one features party answers with in the whole training.
+    """
+
+    params: Params
+    rows: int
+    outputs: int
+
+
+def generate(terms: Terms) -> ahe.SecretKey:
     """A fresh key of the label party's; CryptoError for a scheme that is not for production."""
-    return ahe.generate(scheme, bits)
+    return ahe.generate(terms.params.scheme, terms.params.key_bits)
 
 
 def packs(scheme: str) -> bool:
@@ -15,10 +30,10 @@ def packs(scheme: str) -> bool:
     return False
 
 
-def decode_public(raw: bytes, scheme: str, bits: int) -> ahe.PublicKey:
+def decode_public(raw: bytes, terms: Terms) -> ahe.PublicKey:
     """The label party's public key, checked; ValueError when it is not of the agreed scheme and size."""
     key = ahe.decode_public(raw)
     # A ciphertext lives modulo n squared, so it is twice as long as the modulus.
-    if key.scheme != scheme or key.size != bits // 4:
+    if key.scheme != terms.params.scheme or key.size != terms.params.key_bits // 4:
         raise ValueError("the public key is not of the agreed scheme and size")
     return key

@@ -8,9 +8,9 @@ Adversary: semi-honest; Paillier's decisional composite residuosity assumption h
 features parties. A histogram or direction that contradicts the label party's own sums is refused by name.
 
     step  from -> to          message      carries                                          bytes
-    1     label -> features   Key          public key, number of rows                       modulus
-    2     features -> label   Shape        bins of each feature, and which are categories   5 per feature
-    3     features -> label   Names        column names, only with share_names              names
+    1     features -> label   Shape        bins of each feature, and which are categories   5 per feature
+    2     features -> label   Names        column names, only with share_names              names
+    3     label -> features   Key          public key, rows, sums it is planned for          modulus
     for each tree (a round of K classes has K trees):
     4     label -> features   Gradients    encrypted (g, h) of each sampled row             key_bits/4 per row
       for each level:
@@ -56,8 +56,9 @@ from parley.protocols.gbdt.data import (
     LabelData,
     PartData,
     allowed_features,
-    groups,
+    asked,
     sampled_rows,
+    spread,
     training_rows,
 )
 from parley.protocols.gbdt.grow import CLOSED, Growing
@@ -84,10 +85,11 @@ Mask = NDArray[np.bool_]
 Ciphers = Annotated[NDArray[np.uint8], array("n", "size", dtype="uint8")]
 
 
-@message("gbdt.vertical.key/1")
+@message("gbdt.vertical.key/2")
 class Key(Message):
     public: bytes
     count: int
+    outputs: int
 
 
 @message("gbdt.vertical.shape/1")
@@ -204,14 +206,14 @@ def _gradient_flow(params: Params, label: str, party: str, n: int) -> Flow:
 TREE, LEVEL = ("tree",), ("tree", "level")
 VERTICAL = Protocol(
     "gbdt/vertical",
-    version=1,
+    version=2,
     security=SEMI_HONEST,
     summary="Boosted trees over columns of several parties, labels at one of them.",
     roles={"label": "one", "features": "many"},
     steps=[
-        Step("label", "features", Key, "row_count"),
         Step("features", "label", Shape, "feature_shapes"),
         Step("features", "label", Names, "feature_names"),
+        Step("label", "features", Key, "row_count"),
         Step("label", "features", Gradients, "row_count", TREE, stream=True),
         Step("label", "features", Level, "node_membership", LEVEL),
         Step("label", "features", NodeGradients, "row_count", LEVEL, stream=True),
@@ -269,8 +271,7 @@ async def label(s: Session, data: LabelData) -> Trained:
         course = Course.begin(s.params.loss(), data.y, training, s.params.early_stopping)
         if s.resumed is not None:
             course.resume(s.resumed[1])
-        key = await s.compute(scheme.generate, s.params.scheme, s.params.key_bits)
-    team = await _introduce(s, data, key)
+    team = await _introduce(s, data)
     last = False
     while not last:
         last = await _round(s, team, data, course, training)
@@ -280,9 +281,8 @@ async def label(s: Session, data: LabelData) -> Trained:
     return Trained(course.model(team.spec), team.peers, course, training)
 
 
-async def _introduce(s: Session, data: LabelData, key: SecretKey) -> Team:
+async def _introduce(s: Session, data: LabelData) -> Team:
     names = s.peers("features")
-    await together(*(s.send(p, Key(key.public.encode(), int(data.y.size))) for p in names))
     shapes = await together(*(s.recv(p, Shape) for p in names))
     told_names = await together(*(s.recv(p, Names) for p in names)) if s.params.share_names else []
     n_bins, categorical = list(data.part.n_bins), [c.kind == "categorical" for c in data.part.binning.columns]
@@ -295,6 +295,10 @@ async def _introduce(s: Session, data: LabelData, key: SecretKey) -> Team:
         peers.append(Peer(name, bins, kinds, theirs, len(n_bins)))
         n_bins += bins
         categorical += kinds
+    outputs = max(s.params.released_sums(p.n_bins) for p in peers)
+    with told():
+        key = await s.compute(scheme.generate, scheme.Terms(s.params, int(data.y.size), outputs))
+    await together(*(s.send(p, Key(key.public.encode(), int(data.y.size), outputs)) for p in names))
     return Team(key, tuple(peers), BinSpec(tuple(n_bins), tuple(categorical)))
 
 
@@ -380,19 +384,20 @@ async def _receive(
 ) -> None:
     """Decrypt one party's histograms into `built` (b, F, B, 2), and compare each feature's total with the node's."""
     allowed = growing.allowed[peer.start : peer.start + len(peer.n_bins)]
-    due = [(at, *group) for at in range(build.size) for group in groups(peer.n_bins, allowed)]
+    kinds = asked(peer.n_bins, allowed, key.public.any_rows)
+    due = [(at, *kind) for at in range(build.size) for kind in kinds]
     got = 0
     async for chunk in s.stream(peer.name, Histograms):
-        if got == len(due) or chunk.count != due[got][1] * due[got][2].size:
+        if got == len(due) or chunk.count != int(due[got][1].sum()):
             raise _wrong(peer.name, "sent other histograms than it was asked for")
-        at, bins, features = due[got]
+        at, counts, features = due[got]
         with told(peer.name):
             response = await s.compute(key.response, chunk.sums, chunk.count, layout)
             sums = await s.compute(key.decrypt, response, layout)
-        hist = sums.reshape(features.size, bins, 2) << np.array([shift, 0])
+        hist = spread(sums, counts) << np.array([shift, 0])
         if np.any(hist.sum(axis=1) != growing.sums[growing.level[build[at]]]):
             raise _wrong(peer.name, "sent histograms that do not add up")
-        built[at, peer.start + features, :bins] = hist
+        built[at, peer.start + features, : hist.shape[1]] = hist
         got += 1
     if got != len(due):
         raise _wrong(peer.name, "sent fewer histograms than it was asked for")
@@ -459,36 +464,39 @@ async def features(s: Session, data: PartData) -> Splits:
 
 
 async def _meet_label(s: Session, boss: str, data: PartData) -> PublicKey:
-    hello = await s.recv(boss, Key)
-    if hello.count != data.rows.size:
-        raise _wrong(boss, "has another number of aligned rows")
-    try:
-        with told(boss):
-            key = await s.compute(scheme.decode_public, hello.public, s.params.scheme, s.params.key_bits)
-    except ValueError as e:
-        raise _wrong(boss, f"sent a bad key: {e}") from None
     kinds = np.array([c.kind == "categorical" for c in data.binning.columns], dtype=np.uint8)
     await s.send(boss, Shape(np.array(data.n_bins, dtype=np.uint32), kinds))
     if s.params.share_names:
         await s.send(boss, Names([c.name for c in data.binning.columns]))
-    return key
+    hello = await s.recv(boss, Key)
+    if hello.count != data.rows.size:
+        raise _wrong(boss, "has another number of aligned rows")
+    if hello.outputs < s.params.released_sums(data.n_bins):
+        raise _wrong(boss, "planned its key for fewer sums than it will ask for")
+    try:
+        with told(boss):
+            terms = scheme.Terms(s.params, hello.count, hello.outputs)
+            return await s.compute(scheme.decode_public, hello.public, terms)
+    except ValueError as e:
+        raise _wrong(boss, f"sent a bad key: {e}") from None
 
 
 @dataclass(frozen=True)
 class Work:
-    """What one tree needs at a features party: the sampled rows' bins by group of features."""
+    """What one tree needs at a features party: the sampled rows' bins, with their counts, for each answer."""
 
     data: PartData
     key: PublicKey
     sample: Ints = field(repr=False)
     allowed: Mask
     layout: Layout
-    grouped: tuple[tuple[int, NDArray[np.uint16]], ...] = field(repr=False)
+    grouped: tuple[tuple[NDArray[np.uint32], NDArray[np.uint16]], ...] = field(repr=False)
 
     @classmethod
     def of(cls, data: PartData, key: PublicKey, sample: Ints, allowed: Mask, layout: Layout) -> Work:
         mine = data.bins[sample]
-        grouped = tuple((b, np.ascontiguousarray(mine[:, f])) for b, f in groups(data.n_bins, allowed))
+        kinds = asked(data.n_bins, allowed, key.any_rows)
+        grouped = tuple((counts, np.ascontiguousarray(mine[:, f])) for counts, f in kinds)
         return cls(data, key, sample, allowed, layout, grouped)
 
 
@@ -523,10 +531,10 @@ async def _answer(s: Session, boss: str, work: Work, everything: Ciphertexts | N
         if rows.size == 0:
             raise _wrong(boss, "asks for a node without sampled rows")
         ct, chosen = (everything, rows) if everything is not None else (await nodes.next(rows.size), None)
-        for n_bins, bins in work.grouped:
+        for counts, bins in work.grouped:
             here = bins if everything is not None else np.ascontiguousarray(bins[rows])
             with told(boss):
-                sums = await s.compute(work.key.histogram, ct, here, n_bins, chosen)
+                sums = await s.compute(work.key.histogram, ct, here, counts, chosen)
                 response = await s.compute(work.key.release, sums, work.layout)
             await out.put(Histograms(response.raw, response.count))
         await asyncio.sleep(0)
@@ -540,15 +548,15 @@ class _Nodes:
 
     def __init__(self, s: Session, boss: str, key: PublicKey) -> None:
         self._s, self._boss, self._key = s, boss, key
-        self._chunks = aiter(s.stream(boss, NodeGradients, size=key.size))
+        self._chunks = aiter(s.stream(boss, NodeGradients))
 
     async def next(self, rows: int) -> Ciphertexts:
         """The next node's, which are known to be of so many rows."""
         got: list[NDArray[np.uint8]] = []
-        due = self._key.units(rows)
+        due, size = self._key.shape(rows)
         while due > 0:
             chunk = await anext(self._chunks, None)
-            if chunk is None or not 0 < len(chunk.ciphertexts) <= due:
+            if chunk is None or chunk.ciphertexts.shape[1] != size or not 0 < len(chunk.ciphertexts) <= due:
                 raise _wrong(self._boss, "sent another number of gradients than a node has rows")
             got.append(chunk.ciphertexts)
             due -= len(chunk.ciphertexts)

@@ -48,13 +48,30 @@ def expected(v, bins, n_bins, rows):
     return out.reshape(-1, 2)
 
 
+def counts(features: int, n_bins: int) -> np.ndarray:
+    return np.full(features, n_bins, np.uint32)
+
+
+def test_features_may_have_different_numbers_of_bins(pair):
+    key, public = pair
+    v, each = values(50), np.array([2, 7, 2, 1, 5], np.uint32)
+    bins = np.stack([np.random.default_rng(k).integers(0, c, 50) for k, c in enumerate(each)], axis=1).astype(np.uint16)
+    ct = public.ciphertexts(key.encrypt(v, LAYOUT), len(v))
+    found = through(key, public, public.histogram(ct, bins, each, None))
+    wide = expected(v, bins, 7, np.arange(50)).reshape(5, 7, 2)
+    assert np.array_equal(found, np.concatenate([wide[f, :c] for f, c in enumerate(each)]))
+    for bad in (each[:4], each.astype(np.int64), np.array([2, 7, 0, 1, 5], np.uint32)):
+        with pytest.raises(CryptoError, match="bad_shape"):
+            public.histogram(ct, bins, bad, None)
+
+
 def test_histograms_are_exact(pair):
     key, public = pair
     v, n = values(60), 60
     bins = np.random.default_rng(2).integers(0, 7, (n, 3)).astype(np.uint16)
     ct = public.ciphertexts(key.encrypt(v, LAYOUT), len(v))
     every, some = np.arange(n), np.arange(0, n, 3)
-    whole, part = public.histogram(ct, bins, 8, None), public.histogram(ct, bins, 8, some)
+    whole, part = public.histogram(ct, bins, counts(3, 8), None), public.histogram(ct, bins, counts(3, 8), some)
     assert np.array_equal(through(key, public, whole), expected(v, bins, 8, every))
     assert np.array_equal(through(key, public, part), expected(v, bins, 8, some))
     rest = expected(v, bins, 8, np.setdiff1d(every, some))
@@ -75,7 +92,7 @@ def test_products_with_plain_numbers(pair):
 def test_empty_batches(pair):
     key, public = pair
     ct = public.ciphertexts(key.encrypt(np.zeros((0, 2), np.int64), LAYOUT), 0)
-    sums = public.histogram(ct, np.zeros((0, 2), np.uint16), 3, None)
+    sums = public.histogram(ct, np.zeros((0, 2), np.uint16), counts(2, 3), None)
     assert np.array_equal(through(key, public, sums), np.zeros((6, 2)))
 
 
@@ -98,7 +115,7 @@ def test_same_bytes_never_twice(paillier):
         a, b = encrypt(zero, LAYOUT), encrypt(zero, LAYOUT)
         assert len({r.tobytes() for r in np.concatenate([a, b])}) == 4
     ct = paillier.public.ciphertexts(paillier.encrypt(zero, LAYOUT), len(zero))
-    sums = paillier.public.histogram(ct, np.zeros((2, 1), np.uint16), 2, None)
+    sums = paillier.public.histogram(ct, np.zeros((2, 1), np.uint16), counts(1, 2), None)
     first, second = paillier.public.release(sums, LAYOUT).raw, paillier.public.release(sums, LAYOUT).raw
     assert first.tobytes() != second.tobytes()
 
@@ -108,7 +125,7 @@ def test_release_unlinks_what_it_sums(paillier):
     public = paillier.public
     raw = paillier.encrypt(values(3), LAYOUT)
     ct = public.ciphertexts(raw, len(raw))
-    sums = public.histogram(ct, np.array([[0], [1], [2]], np.uint16), 3, None)
+    sums = public.histogram(ct, np.array([[0], [1], [2]], np.uint16), counts(1, 3), None)
     known = {r.tobytes() for r in raw}
     bare = public.field.leave(sums.inner, 1).view(np.uint8).reshape(3, -1)
     assert all(r.tobytes() in known for r in bare)
@@ -167,7 +184,7 @@ def test_a_3072_bit_key():
     public = decode_public(key.public.encode())
     v = values(20)
     ct = public.ciphertexts(key.encrypt(v, LAYOUT), len(v))
-    sums = public.histogram(ct, np.zeros((20, 1), np.uint16), 1, None)
+    sums = public.histogram(ct, np.zeros((20, 1), np.uint16), counts(1, 1), None)
     assert np.array_equal(through(key, public, sums)[0], v.sum(axis=0))
 
 

@@ -96,8 +96,8 @@ class World:
     def watch(self, count: int, monkeypatch: pytest.MonkeyPatch) -> Seen:
         """At least `count` ciphertexts of each kind from whole trainings."""
         out = Seen()
-        monkeypatch.setattr(scheme, "generate", lambda name, bits: self.key)
-        monkeypatch.setattr(scheme, "decode_public", lambda raw, name, bits: self.public)
+        monkeypatch.setattr(scheme, "generate", lambda terms: self.key)
+        monkeypatch.setattr(scheme, "decode_public", lambda raw, terms: self.public)
         roles = {"l": lambda s: vertical.label(s, self.label), "f": lambda s: vertical.features(s, self.features)}
         decrypted: list[tuple[np.ndarray, list[int], np.ndarray]] = []
         monkeypatch.setattr(self.key, "decrypt", self._decrypting(self.key.decrypt, decrypted))

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from parley.crypto.ahe.base import Ciphertexts, Ints, Layout, Raw, Response, Sums
+from parley.crypto.ahe.base import Bins, Ciphertexts, Counts, Ints, Layout, Raw, Response, Sums
 from parley.crypto.ahe.plain import PlainPublicKey, PlainSecretKey
 from parley.crypto.errors import CryptoError
 from parley.protocols.gbdt import scheme
@@ -21,11 +21,11 @@ CAST3 = {"label": "bank", "features": ["bureau", "telco"]}
 
 def use_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trains on the plain fake, which no parameter of a job can name."""
-    monkeypatch.setattr(scheme, "generate", lambda name, bits: PlainSecretKey(2))
+    monkeypatch.setattr(scheme, "generate", lambda terms: PlainSecretKey(2))
     monkeypatch.setattr(scheme, "decode_public", _decode_plain)
 
 
-def _decode_plain(raw: bytes, name: str, bits: int) -> PlainPublicKey:
+def _decode_plain(raw: bytes, terms: scheme.Terms) -> PlainPublicKey:
     """As strict as the real ones: a key that is not the one expected is refused."""
     if raw != PlainPublicKey(2).encode():
         raise ValueError("the public key is not of the agreed scheme and size")
@@ -41,24 +41,24 @@ class PackedPublicKey(PlainPublicKey):
         super().__init__(channels)
         self.size *= 4
 
-    def units(self, rows: int) -> int:
-        return -(-rows // 4)
+    def shape(self, rows: int) -> tuple[int, int]:
+        return -(-rows // 4), self.size
 
     def ciphertexts(self, raw: Raw, rows: int) -> Ciphertexts:
-        if raw.shape != (self.units(rows), self.size):
+        if raw.shape != self.shape(rows):
             raise CryptoError("bad_ciphertext", "ciphertexts of another size")
         return Ciphertexts(rows, np.ascontiguousarray(raw).view(np.int64).reshape(-1, self.channels)[:rows])
 
     def encrypt(self, values: Ints, layout: Layout) -> Raw:
         layout.check(values)
-        padded = np.zeros((4 * self.units(len(values)), self.channels), np.int64)
+        padded = np.zeros((4 * self.shape(len(values))[0], self.channels), np.int64)
         padded[: len(values)] = values
         return padded.view(np.uint8).reshape(-1, self.size)
 
-    def histogram(self, ct: Ciphertexts, bins: NDArray[np.uint16], n_bins: int, rows: Ints | None) -> Sums:
+    def histogram(self, ct: Ciphertexts, bins: Bins, counts: Counts, rows: Ints | None) -> Sums:
         if rows is not None:
             raise CryptoError("bad_rows", "packed rows are summed together")
-        return super().histogram(ct, bins, n_bins, None)
+        return super().histogram(ct, bins, counts, None)
 
     def release(self, sums: Sums, layout: Layout) -> Response:
         return Response(np.ascontiguousarray(sums.inner).view(np.uint8).reshape(len(sums), -1), len(sums))
@@ -75,8 +75,8 @@ class PackedSecretKey(PlainSecretKey):
 def use_packed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trains on the packed fake, which shows what a scheme of packed rows needs of the protocol."""
     monkeypatch.setattr(scheme, "packs", lambda name: True)
-    monkeypatch.setattr(scheme, "generate", lambda name, bits: PackedSecretKey(2))
-    monkeypatch.setattr(scheme, "decode_public", lambda raw, name, bits: PackedPublicKey.decode(raw))
+    monkeypatch.setattr(scheme, "generate", lambda terms: PackedSecretKey(2))
+    monkeypatch.setattr(scheme, "decode_public", lambda raw, terms: PackedPublicKey.decode(raw))
 
 
 def with_rows(table: pa.Table) -> pa.Table:
