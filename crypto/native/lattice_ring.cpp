@@ -1,4 +1,6 @@
 // Primes, tables, packing, expansion: what owner and peer share.
+#include <sys/mman.h>
+
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -16,18 +18,33 @@ void wipe(void* p, std::size_t bytes) noexcept {
   __asm__ __volatile__("" : : "r"(p) : "memory");
 }
 
+namespace {
+constexpr std::size_t LARGE = std::size_t{4} << 20, PAGE = std::size_t{2} << 20;
+}
+
+// Large areas come zeroed from the system, on large pages where it has them: they are walked through again and again.
 void* take(std::size_t bytes) {
-  const std::size_t whole = (bytes + 63) / 64 * 64;
-  if (whole == 0) return nullptr;
-  void* p = std::aligned_alloc(64, whole);
-  if (p == nullptr) throw std::bad_alloc();
-  std::memset(p, 0, whole);
+  if (bytes == 0) return nullptr;
+  if (bytes < LARGE) {
+    void* p = std::aligned_alloc(64, (bytes + 63) / 64 * 64);
+    if (p == nullptr) throw std::bad_alloc();
+    return std::memset(p, 0, bytes);
+  }
+  void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) throw std::bad_alloc();
+#if defined(MADV_HUGEPAGE)
+  const std::size_t begin = (reinterpret_cast<std::size_t>(p) + PAGE - 1) / PAGE * PAGE;
+  const std::size_t end = (reinterpret_cast<std::size_t>(p) + bytes) / PAGE * PAGE;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#endif
   return p;
 }
 
 void give(void* p, std::size_t bytes, bool clear) noexcept {
+  if (p == nullptr) return;
   if (clear) wipe(p, bytes);
-  std::free(p);
+  if (bytes < LARGE) std::free(p);
+  else munmap(p, bytes);
 }
 
 namespace {

@@ -65,14 +65,15 @@ Out<u64> residues(int n, u64 q, nb::bytes key, nb::bytes nonce) {
 Out<double> there_and_back(int n, int x, In<double> limbs) {
   const Context& c = context(n);
   const Shape s = c.k.shape(c.ring, x);
-  const std::size_t k = c.ring.limbs, wide = s.sums / s.spectrum, l = n / x;
+  const std::size_t k = c.ring.limbs, l = n / x;
   need(limbs.ndim() == 2 && limbs.shape(0) == k && limbs.shape(1) == static_cast<std::size_t>(n), "limbs (k, n)");
   Area<double> spectrum(s.spectrum), sums(s.sums), scratch(s.scratch), out(s.polynomials * k * n);
   c.k.spectrum(c.ring, x, plan_of(c, x), limbs.data(), spectrum.data(), s.spectrum / s.lane_groups, scratch.data());
-  const std::size_t lanes = s.spectrum / s.lane_groups / (l * 2 * k);
-  for (std::size_t v = 0; v < s.spectrum / lanes; ++v)
-    for (std::size_t t = 0; t < wide; ++t)
-      for (std::size_t i = 0; i < lanes; ++i) sums[(v * wide + t) * lanes + i] = spectrum[v * lanes + i];
+  const std::size_t from = s.spectrum / s.lane_groups, to = s.sums / s.lane_groups, runs = l * 2 * k;
+  const std::size_t lanes = from / runs, wide = to / runs;
+  for (std::size_t part = 0; part < s.lane_groups; ++part)
+    for (std::size_t v = 0; v < runs; ++v)
+      for (std::size_t i = 0; i < wide; ++i) sums[part * to + v * wide + i] = spectrum[part * from + v * lanes + i % lanes];
   c.k.coefficients(c.ring, x, plan_of(c, x), sums.data(), out.data(), scratch.data());
   return copied(out.data(), {k, static_cast<std::size_t>(n)});
 }

@@ -1,6 +1,6 @@
 // One kernel, written once for vectors of LANES doubles and compiled once per instruction set. A file defines
-// PARLEY_LANES, PARLEY_FMA(a, b, c) = a * b + c on vectors (exact product where PARLEY_EXACT_FMA), PARLEY_KERNEL and
-// PARLEY_NAME, and includes this. Everything but the table at the end is internal.
+// PARLEY_LANES, PARLEY_FMA(a, b, c) = a * b + c and PARLEY_FNMA(a, b, c) = c - a * b on vectors (exact products where
+// PARLEY_EXACT_FMA), PARLEY_KERNEL and PARLEY_NAME, and includes this. Everything but the table at the end is internal.
 #include "lattice.hpp"
 #include "lattice_arith.hpp"
 
@@ -23,6 +23,7 @@ PARLEY_INLINE void store(double* p, V v) { *reinterpret_cast<Vu*>(p) = v; }
 PARLEY_INLINE Q loadq(const u64* p) { return *reinterpret_cast<const Qu*>(p); }
 PARLEY_INLINE void storeq(u64* p, Q v) { *reinterpret_cast<Qu*>(p) = v; }
 PARLEY_INLINE V fma(V a, V b, V c) { return PARLEY_FMA(a, b, c); }
+PARLEY_INLINE V fnma(V a, V b, V c) { return PARLEY_FNMA(a, b, c); }  // c - a b
 constexpr double MAGIC = 6755399441055744.0;  // 1.5 * 2^52: adding it rounds a number below 2^51 in size
 PARLEY_INLINE V nearest(V x) { return (x + all(MAGIC)) - all(MAGIC); }
 

@@ -42,9 +42,9 @@ double distance(const double* x, std::size_t n) {
 
 PARLEY_INLINE V product(V x, V w, V q, V qinv) {  // x w modulo q, of the size above
   const V h = x * w, l = fma(x, w, -h), c = nearest(h * qinv);
-  return fma(-c, q, h) + l;
+  return fnma(c, q, h) + l;
 }
-PARLEY_INLINE V reduced(V x, V q, V qinv) { return fma(-nearest(x * qinv), q, x); }  // within q/2, and a little
+PARLEY_INLINE V reduced(V x, V q, V qinv) { return fnma(nearest(x * qinv), q, x); }  // within q/2, and a little
 PARLEY_INLINE Q canonical(V x, V q, V qinv) {  // for |x| below 4q
   V r = reduced(x, q, qinv);
   r += r < all(0.0) ? q : all(0.0);

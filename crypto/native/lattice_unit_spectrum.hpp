@@ -11,8 +11,8 @@ PARLEY_INLINE C operator+(C a, C b) { return {a.r + b.r, a.i + b.i}; }
 PARLEY_INLINE C operator-(C a, C b) { return {a.r - b.r, a.i - b.i}; }
 template <bool BACK>  // a * b, or a * conj(b)
 PARLEY_INLINE C times(C a, C b) {
-  if constexpr (BACK) return {fma(a.i, b.i, a.r * b.r), fma(-a.r, b.i, a.i * b.r)};
-  else return {fma(-a.i, b.i, a.r * b.r), fma(a.r, b.i, a.i * b.r)};
+  if constexpr (BACK) return {fma(a.i, b.i, a.r * b.r), fnma(a.r, b.i, a.i * b.r)};
+  else return {fnma(a.i, b.i, a.r * b.r), fma(a.r, b.i, a.i * b.r)};
 }
 template <bool BACK>  // a * i, or a * -i
 PARLEY_INLINE C quarter_turn(C a) {
@@ -42,9 +42,9 @@ PARLEY_INLINE void dft8(C* x) {
   x[2] = even[2] + q2;
   x[6] = even[2] - q2;
   x[1] = {fma(s, d1.r, even[1].r), fma(s, d1.i, even[1].i)};
-  x[5] = {fma(-s, d1.r, even[1].r), fma(-s, d1.i, even[1].i)};
+  x[5] = {fnma(s, d1.r, even[1].r), fnma(s, d1.i, even[1].i)};
   x[3] = {fma(s, d3.r, even[3].r), fma(s, d3.i, even[3].i)};
-  x[7] = {fma(-s, d3.r, even[3].r), fma(-s, d3.i, even[3].i)};
+  x[7] = {fnma(s, d3.r, even[3].r), fnma(s, d3.i, even[3].i)};
 }
 template <bool BACK, int R>
 PARLEY_INLINE void dft(C* x) {
@@ -62,9 +62,11 @@ struct Geometry {
   static constexpr int POLYS = HALF < W ? W / HALF : 1;            // polynomials that share a vector
   static constexpr int SLOTS = X * POLYS, ROWS = 1 + SLOTS;        // row 0 of a table is zero: no slot
   static constexpr int WIDE = HALF < W ? HALF : W;                 // lanes of a spectrum
-  static constexpr int SPECTRUM = L * 2 * K * WIDE, SUMS = L * 2 * K * W;  // of one part, in doubles
+  // Of one part, in doubles; the odd rest keeps neighbours off one another's cache sets.
+  static constexpr int SPECTRUM = L * 2 * K * WIDE + 24, SUMS = L * 2 * K * W + 24;
   // A tile of groups x blocks has its transforms in the second cache; RUN groups' sums fit the registers at once.
   static constexpr int TILE = L <= 256 ? 4 : 2, DEEP = L <= 256 ? 8 : 4;
+  static constexpr int NEAR = L == 128 ? 16 : 8;
   static constexpr int RUN = W < 8 ? 1 : K == 3 ? (L <= 256 ? 4 : 2) : 2;
 
   struct Plan {
@@ -78,7 +80,7 @@ struct Geometry {
     C tile[TILE * DEEP][8 * PAD];
     C in[8 * PAD];
     V turned[2 * W][L / W > 0 ? L / W : 1];
-    u8 index[8][L];
+    u16 place[8][L];  // of table rows, in doubles / 8
   };
 };
 

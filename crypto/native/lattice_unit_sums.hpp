@@ -3,28 +3,33 @@
 namespace parley::lattice {
 namespace {
 
-// First pass over one block: a table row for every sample and span, eight of them transformed, twisted.
+// Table rows as bytes / 8 from a table's begin: one address mode reaches them.
 template <class G>
-PARLEY_INLINE void first_pass(const typename G::Plan& plan, int part, const u8 (*index)[G::L], int layers, C* out) {
-  for (int j = 0; j < G::S; ++j) {
-    C x[8];
-    for (int s = 0; s < 8; ++s) x[s] = plan.table[part][s][index[0][j + s * G::S]];
-    for (int k = 1; k < layers; ++k)
-      for (int s = 0; s < 8; ++s) x[s] = x[s] + plan.table[part][s][index[k][j + s * G::S]];
-    dft8<false>(x);
-    for (int m = 0; m < 8; ++m) out[m * G::PAD + j] = times<false>(x[m], plan.first[part][j][m]);
-  }
-}
-
-template <class G>
-PARLEY_INLINE void find_slots(const Span& span, std::size_t at, std::size_t rows, u8* index) {
+PARLEY_INLINE void find_slots(const Span& span, std::size_t at, std::size_t rows, u16* place) {
+  constexpr int STEP = static_cast<int>(sizeof(C)) / 8;
   const u8* bins = span.bins + at;
   const int shift = span.shift, here = rows > at + G::L ? G::L : rows > at ? static_cast<int>(rows - at) : 0;
   for (int j = 0; j < here; ++j) {
     const int slot = bins[j] + shift;
-    index[j] = static_cast<u8>(static_cast<unsigned>(slot) < unsigned{G::SLOTS} ? slot + 1 : 0);
+    place[j] = static_cast<u16>(static_cast<unsigned>(slot) < unsigned{G::SLOTS} ? (slot + 1) * STEP : 0);
   }
-  for (int j = here; j < G::L; ++j) index[j] = 0;
+  for (int j = here; j < G::L; ++j) place[j] = 0;
+}
+
+// First pass over one block: a table row for every sample and span, eight of them transformed, twisted.
+template <class G, bool ONE>
+PARLEY_INLINE void first_pass(const typename G::Plan& plan, int part, const u16 (*place)[G::L], int layers, C* out) {
+  const u64* table[8];
+  for (int s = 0; s < 8; ++s) table[s] = reinterpret_cast<const u64*>(plan.table[part][s]);
+  for (int j = 0; j < G::S; ++j) {
+    C x[8];
+    for (int s = 0; s < 8; ++s) x[s] = *reinterpret_cast<const C*>(table[s] + place[0][j + s * G::S]);
+    if constexpr (!ONE)
+      for (int k = 1; k < layers; ++k)
+        for (int s = 0; s < 8; ++s) x[s] = x[s] + *reinterpret_cast<const C*>(table[s] + place[k][j + s * G::S]);
+    dft8<false>(x);
+    for (int m = 0; m < 8; ++m) out[m * G::PAD + j] = times<false>(x[m], plan.first[part][j][m]);
+  }
 }
 
 template <class G>
@@ -56,7 +61,7 @@ PARLEY_INLINE void add_products(const C* const* transform, const double* spectru
       const C p = transform[r][k * 8 * G::PAD + at];
       for (int l = 0; l < K2; ++l) s[r][l] = fma(p.r, v[l], s[r][l]);
       for (int l = 0; l < K2; l += 2) {
-        s[r][l] = fma(-p.i, v[l + 1], s[r][l]);
+        s[r][l] = fnma(p.i, v[l + 1], s[r][l]);
         s[r][l + 1] = fma(p.i, v[l], s[r][l + 1]);
       }
     }
@@ -82,18 +87,18 @@ __attribute__((noinline)) void run_tile(const typename G::Plan& plan, const Tile
       const Spans& g = t.groups[r];
       const std::size_t at = t.at + std::size_t(k) * G::L;
       if (g.count == 1) {
-        find_slots<G>(g.span[0], at, t.rows, w.index[0]);
-        first_pass<G>(plan, t.part, w.index, 1, out);
+        find_slots<G>(g.span[0], at, t.rows, w.place[0]);
+        first_pass<G, true>(plan, t.part, w.place, 1, out);
         continue;
       }
       // Many small features share a group: their rows add up, eight at a time.
       int done = 0;
       do {
         const int layers = g.count - done < 8 ? g.count - done : 8;
-        for (int k2 = 0; k2 < layers; ++k2) find_slots<G>(g.span[done + k2], at, t.rows, w.index[k2]);
-        if (done == 0) first_pass<G>(plan, t.part, w.index, layers, out);
+        for (int k2 = 0; k2 < layers; ++k2) find_slots<G>(g.span[done + k2], at, t.rows, w.place[k2]);
+        if (done == 0) first_pass<G, false>(plan, t.part, w.place, layers, out);
         else {
-          first_pass<G>(plan, t.part, w.index, layers, w.in);
+          first_pass<G, false>(plan, t.part, w.place, layers, w.in);
           for (int j = 0; j < 8 * G::PAD; ++j) out[j] = out[j] + w.in[j];
         }
         done += layers;
@@ -118,26 +123,29 @@ void run_tiles(const typename G::Plan& plan, const Spans* groups, std::size_t n_
   t.block_step = G::SPECTRUM;
   t.rows = rows;
   t.group_step = std::size_t(G::PARTS) * G::SUMS;
-  for (int part = 0; part < G::PARTS; ++part) {
+  const auto place = [&](std::size_t group, std::size_t block, int part) {
+    t.groups = groups + group;
+    t.spectra = spectra + part * step + block * G::SPECTRUM;
+    t.at = block * G::L;
+    t.sums = sums + group * t.group_step + std::size_t(part) * G::SUMS;
     t.part = part;
-    std::size_t g = 0;
-    const auto place = [&](std::size_t block) {
-      t.groups = groups + g;
-      t.spectra = spectra + part * step + block * G::SPECTRUM;
-      t.at = block * G::L;
-      t.sums = sums + g * t.group_step + std::size_t(part) * G::SUMS;
-    };
-    for (; g + G::TILE <= n_groups; g += G::TILE) {
-      std::size_t k = 0;
-      for (; k + G::DEEP <= blocks; k += G::DEEP) place(k), run_tile<G, G::TILE, G::DEEP>(plan, t, w);
-      for (; k < blocks; ++k) place(k), run_tile<G, G::TILE, 1>(plan, t, w);
+  };
+  // The spectra of NEAR blocks stay in the second cache while all groups pass by.
+  for (int part = 0; part < G::PARTS; ++part)
+    for (std::size_t begin = 0; begin < blocks; begin += G::NEAR) {
+      const std::size_t end = begin + G::NEAR < blocks ? begin + G::NEAR : blocks;
+      std::size_t g = 0;
+      for (; g + G::TILE <= n_groups; g += G::TILE) {
+        std::size_t k = begin;
+        for (; k + G::DEEP <= end; k += G::DEEP) place(g, k, part), run_tile<G, G::TILE, G::DEEP>(plan, t, w);
+        for (; k < end; ++k) place(g, k, part), run_tile<G, G::TILE, 1>(plan, t, w);
+      }
+      for (; g < n_groups; ++g) {
+        std::size_t k = begin;
+        for (; k + G::DEEP <= end; k += G::DEEP) place(g, k, part), run_tile<G, 1, G::DEEP>(plan, t, w);
+        for (; k < end; ++k) place(g, k, part), run_tile<G, 1, 1>(plan, t, w);
+      }
     }
-    for (; g < n_groups; ++g) {
-      std::size_t k = 0;
-      for (; k + G::DEEP <= blocks; k += G::DEEP) place(k), run_tile<G, 1, G::DEEP>(plan, t, w);
-      for (; k < blocks; ++k) place(k), run_tile<G, 1, 1>(plan, t, w);
-    }
-  }
 }
 
 // ---- the b part: rows of `extended` are [-row | row], so that a slice is the row turned by its slot
