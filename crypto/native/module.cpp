@@ -1,6 +1,7 @@
 #include <nanobind/nanobind.h>
 
 void bind_curve(nanobind::module_& m);
+void bind_lattice(nanobind::module_& m);
 void bind_montgomery(nanobind::module_& m);
 void bind_noise(nanobind::module_& m);
 
@@ -8,4 +9,5 @@ NB_MODULE(_native, m) {
   bind_curve(m);
   bind_montgomery(m);
   bind_noise(m);
+  bind_lattice(m);
 }

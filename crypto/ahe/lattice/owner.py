@@ -1,0 +1,111 @@
+"""The owner's handle: it draws its key and every nonce itself, counts them, and dies with the attempt.
+
+Guarantee: no two batches share a polynomial a under one key: its seed is drawn from the operating system for each
+batch and bound to a number that this handle never gives twice; a copy made by fork is refused. Secrets, errors and
+their intermediate values are wiped when they go; encryption and decryption take the same steps for all values.
+Not guaranteed: what the operating system keeps of wiped pages elsewhere (swap, core dumps).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from types import TracebackType
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parley.crypto import _native
+from parley.crypto.ahe.base import Ints
+from parley.crypto.ahe.lattice import wire
+from parley.crypto.ahe.lattice.plan import Plan
+from parley.crypto.errors import CryptoError
+
+FAR = 29491  # 0.45 of a step, in 2^-16: farther from a whole number, a reply is not one
+
+
+def threads() -> int:
+    return min(8, os.cpu_count() or 1)
+
+
+class LatticeKey:
+    """One run's key: as many secrets as channels, one public key, a count of batches. Close it, or use `with`."""
+
+    scheme = "lattice"
+
+    def __init__(self, plan: Plan, context: bytes) -> None:
+        """context: what the run is bound to (contract, attempt, and a nonce of the other side)."""
+        self.plan = plan
+        self._digest = plan.digest(context)
+        seed = os.urandom(32)
+        self._native = _native.LatticeOwner(plan.profile.n, plan.layout.channels, wire.expand_key(self._digest, seed))
+        self._encoded = wire.write_key(self._digest, seed, self._native.public_key())
+        self._key = hashlib.sha256(self._encoded).digest()
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+        self._batches = 0
+
+    def encode(self) -> bytes:
+        """The public key, for the other side."""
+        return self._encoded
+
+    def encrypt(self, values: Ints) -> NDArray[np.uint8]:
+        """One batch of int64 (rows, channels), |value| <= bound; CryptoError "overflow", "bad_shape", "closed"."""
+        self.plan.layout.check(values)
+        if len(values) > self.plan.layout.max_rows:
+            raise CryptoError("overflow", "a batch has more rows than the layout allows")
+        with self._lock:
+            self._usable()
+            # Counted before anything can fail: a number is never given twice.
+            number, self._batches = self._batches, self._batches + 1
+            head = wire.Head(number, len(values), os.urandom(32))
+            blocks = self._native.encrypt(
+                np.ascontiguousarray(values),
+                self.plan.x,
+                np.array(self.plan.scale(), np.uint64),
+                head.open(self._digest, self._key),
+                threads(),
+            )
+        return wire.write_batch(self._digest, self._key, head, blocks)
+
+    def decrypt(self, raw: NDArray[np.uint8]) -> Ints:
+        """The exact sums of a reply, int64 (bins of all features, channels); CryptoError "bad_ciphertext"."""
+        number, sums, polynomials = wire.read_reply(raw, self.plan, self._digest, self._key)
+        factor, low = self.plan.factor, (1 << 64) - 1
+        with self._lock:
+            self._usable()
+            if number >= self._batches:
+                raise CryptoError("bad_ciphertext", "a reply to a batch that was not sent")
+            every, far = self._native.decrypt(polynomials, self.plan.x, factor >> 64, factor & low, threads())
+        found = every[:sums]
+        most = self.plan.layout.bound * self.plan.layout.max_rows
+        if far > FAR or (found.size and int(max(found.max(), -int(found.min()))) > most):
+            raise CryptoError("bad_ciphertext", "a reply that does not decrypt")
+        return found
+
+    def close(self) -> None:
+        """Wipe the secrets. Nothing can be encrypted or decrypted afterwards."""
+        with self._lock:
+            self._native.close()
+
+    def _usable(self) -> None:
+        if self._process != os.getpid():
+            raise CryptoError("forked", "a key is not used by a copy of its process")
+        if self._native.closed:
+            raise CryptoError("closed", "this key was closed")
+
+    def __enter__(self) -> LatticeKey:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return "LatticeKey(...)"
+
+    def __reduce__(self) -> NoReturn:
+        raise CryptoError("secret_key", "secret keys are not serialised")

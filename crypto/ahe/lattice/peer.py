@@ -1,0 +1,127 @@
+"""The other side: sums under a peer's key, by bin and by feature, and their release.
+
+Guarantee: nothing leaves but `reply`'s bytes, and every reply polynomial got a fresh encryption of zero (one u for at
+most eight polynomials, each with a key element of its own) and uniform noise on each of its sums before anything
+else; the plan's count of outputs is kept. A batch number is taken once. There is no switch.
+Not guaranteed: hiding how many bins and rows there are; a defence against an owner that encrypts marks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parley.crypto import _native
+from parley.crypto.ahe.base import Ints
+from parley.crypto.ahe.lattice import owner, wire
+from parley.crypto.ahe.lattice.plan import Plan
+from parley.crypto.errors import CryptoError
+
+AnyBins = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A received batch: `rows` rows in the owner's order, still packed."""
+
+    rows: int
+    head: wire.Head = field(repr=False)
+    blocks: NDArray[np.uint8] = field(repr=False)
+
+    def __len__(self) -> int:
+        return self.rows
+
+
+class LatticeSums:
+    """Sums of one batch under encryption, one for each bin of each feature; they cannot be sent."""
+
+    def __init__(self, native: _native.LatticeSums, count: int, number: int) -> None:
+        self.inner = native
+        self.count = count
+        self.number = number
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __repr__(self) -> str:
+        return f"LatticeSums({self.count})"
+
+    def __reduce__(self) -> NoReturn:
+        raise CryptoError("not_released", "sums leave a party only through release")
+
+
+class LatticePeer:
+    """What the holder of bins does with a peer's public key, through one run."""
+
+    scheme = "lattice"
+
+    def __init__(self, raw: bytes, plan: Plan, context: bytes) -> None:
+        """CryptoError "bad_key" unless the key is well formed and for this plan and context."""
+        self.plan = plan
+        self._digest = plan.digest(context)
+        seed, body = wire.read_key(raw, plan, self._digest)
+        self._key = hashlib.sha256(raw).digest()
+        opened = wire.expand_key(self._digest, seed)
+        self._native = _native.LatticePublic(plan.profile.n, plan.layout.channels, opened, body)
+        self._lock = threading.Lock()
+        self._seen: set[int] = set()
+        self._left = plan.outputs
+
+    def receive(self, raw: NDArray[np.uint8]) -> Batch:
+        """A batch as it came; CryptoError "bad_ciphertext", or "replayed" where its number was taken before.
+
+        Residues are checked when they are used.
+        """
+        head, blocks = wire.read_batch(raw, self.plan, self._digest, self._key)
+        with self._lock:
+            if head.number in self._seen:
+                raise CryptoError("replayed", "a batch number was used before")
+            self._seen.add(head.number)
+        return Batch(head.rows, head, blocks)
+
+    def histogram(
+        self, batch: Batch, bins: AnyBins, counts: NDArray[np.uint32], rows: Ints | None = None
+    ) -> LatticeSums:
+        """counts[f] sums for every feature f, feature after feature.
+
+        bins: uint8 or uint16 (n, features), bins[:, f] < counts[f] <= 256; a missing value has a bin of its own.
+        rows: the batch's row i is bins[rows[i]]; i itself where None, and then n = len(batch).
+        CryptoError "bad_shape", "bad_bins", "bad_ciphertext" (a residue), "inexact" (never seen).
+        """
+        if bins.ndim != 2 or bins.dtype not in (np.uint8, np.uint16) or counts.shape != (bins.shape[1],):
+            raise CryptoError("bad_shape", "bins are uint8 or uint16 (rows, features), counts one for each feature")
+        if counts.dtype != np.uint32 or (len(counts) and not 1 <= int(counts.min()) <= int(counts.max()) <= 256):
+            raise CryptoError("bad_bins", "a feature has 1 to 256 bins, counts are uint32")
+        if len(batch) != (len(bins) if rows is None else len(rows)):
+            raise CryptoError("bad_shape", "a row of bins for each row of the batch")
+        if rows is not None and (rows.ndim != 1 or rows.dtype != np.int64):
+            raise CryptoError("bad_shape", "rows are int64 (rows,)")
+        total = int(counts.sum())
+        sums = _native.LatticeSums(self.plan.profile.n, self.plan.layout.channels, self.plan.x, total)
+        opened = batch.head.open(self._digest, self._key)
+        order = None if rows is None else np.ascontiguousarray(rows)
+        sums.histogram(
+            batch.blocks,
+            len(batch),
+            opened,
+            bins if bins.flags.c_contiguous else bins.copy(),
+            order,
+            np.ascontiguousarray(counts),
+            owner.threads(),
+        )
+        return LatticeSums(sums, total, batch.head.number)
+
+    def release(self, sums: LatticeSums) -> NDArray[np.uint8]:
+        """The reply's bytes; CryptoError "overdrawn" where the run's outputs would exceed the plan's."""
+        spent = len(sums) * self.plan.layout.channels
+        with self._lock:
+            if spent > self._left:
+                raise CryptoError("overdrawn", "more outputs than the plan's statistical distance allows")
+            self._left -= spent
+        body = sums.inner.release(self._native, self.plan.flood, owner.threads())
+        return wire.write_reply(self._digest, self._key, sums.number, len(sums), body)
