@@ -45,7 +45,7 @@ class LatticeKey:
         self._key = hashlib.sha256(self._encoded).digest()
         self._lock = threading.Lock()
         self._process = os.getpid()
-        self._batches = 0
+        self._rows: list[int] = []  # of each batch so far
 
     def encode(self) -> bytes:
         """The public key, for the other side."""
@@ -59,8 +59,8 @@ class LatticeKey:
         with self._lock:
             self._usable()
             # Counted before anything can fail: a number is never given twice.
-            number, self._batches = self._batches, self._batches + 1
-            head = wire.Head(number, len(values), os.urandom(32))
+            self._rows.append(len(values))
+            head = wire.Head(len(self._rows) - 1, len(values), os.urandom(32))
             blocks = self._native.encrypt(
                 np.ascontiguousarray(values),
                 self.plan.x,
@@ -76,11 +76,11 @@ class LatticeKey:
         factor, low = self.plan.factor, (1 << 64) - 1
         with self._lock:
             self._usable()
-            if number >= self._batches:
+            if number >= len(self._rows):
                 raise CryptoError("bad_ciphertext", "a reply to a batch that was not sent")
             every, far = self._native.decrypt(polynomials, self.plan.x, factor >> 64, factor & low, threads())
         found = every[:sums]
-        most = self.plan.layout.bound * self.plan.layout.max_rows
+        most = self.plan.layout.bound * self._rows[number]
         if far > FAR or (found.size and int(max(found.max(), -int(found.min()))) > most):
             raise CryptoError("bad_ciphertext", "a reply that does not decrypt")
         return found
