@@ -102,12 +102,11 @@ class PublicKey(ABC):
     """What anybody may compute with."""
 
     scheme: str
-    size: int  # bytes of one ciphertext
-    any_rows = True  # whether sums over any subset of the rows can be had; where not, each subset is encrypted apart
+    any_rows: bool  # whether sums over any subset of the rows can be had; where not, each subset is encrypted apart
 
+    @abstractmethod
     def shape(self, rows: int) -> tuple[int, int]:
-        """(ciphertexts, bytes of each) that so many rows take; one each unless a scheme packs them."""
-        return rows, self.size
+        """(ciphertexts, bytes of each) that so many rows take."""
 
     @abstractmethod
     def encode(self) -> bytes:
@@ -118,10 +117,6 @@ class PublicKey(ABC):
         """Received ciphertexts of `shape(rows)`, validated; CryptoError "bad_ciphertext"."""
 
     @abstractmethod
-    def encrypt(self, values: Ints, layout: Layout) -> Raw:
-        """Fresh ciphertexts of int64 (n, channels), `shape(n)` bytes as they are sent; `ciphertexts` reads them."""
-
-    @abstractmethod
     def histogram(self, ct: Ciphertexts, bins: Bins, counts: Counts, rows: Ints | None) -> Sums:
         """counts[f] sums of each feature, feature after feature, over the chosen rows (all when None).
 
@@ -129,6 +124,24 @@ class PublicKey(ABC):
 
         CryptoError "bad_rows" for a choice where `any_rows` is false.
         """
+
+    @abstractmethod
+    def release(self, sums: Sums, layout: Layout) -> Response:
+        """Packed, re-randomised, and fit to be sent."""
+
+
+class RowPublicKey(PublicKey):
+    """Of a scheme with one ciphertext a row: any subset can be summed, and single ones computed on."""
+
+    size: int  # bytes of one ciphertext
+    any_rows = True
+
+    def shape(self, rows: int) -> tuple[int, int]:
+        return rows, self.size
+
+    @abstractmethod
+    def encrypt(self, values: Ints, layout: Layout) -> Raw:
+        """Fresh ciphertexts of int64 (n, channels), `shape(n)` bytes as they are sent; `ciphertexts` reads them."""
 
     @abstractmethod
     def add(self, a: Sums, b: Sums) -> Sums:
@@ -141,10 +154,6 @@ class PublicKey(ABC):
     @abstractmethod
     def multiply_plain(self, ct: Ciphertexts, factors: Ints) -> Sums:
         """Each ciphertext times its own signed factor (n,); the layout's bound must hold for the result."""
-
-    @abstractmethod
-    def release(self, sums: Sums, layout: Layout) -> Response:
-        """Packed, re-randomised, and fit to be sent."""
 
 
 class SecretKey(ABC):

@@ -27,9 +27,9 @@ from parley.crypto.ahe.base import (
     Counts,
     Ints,
     Layout,
-    PublicKey,
     Raw,
     Response,
+    RowPublicKey,
     SecretKey,
     Sums,
     check_bins,
@@ -71,7 +71,7 @@ class _Nonces:
         return self._power.pow(exponents, threads())
 
 
-class PaillierPublicKey(PublicKey):
+class PaillierPublicKey(RowPublicKey):
     scheme = "paillier"
 
     def __init__(self, n: int) -> None:

@@ -14,9 +14,9 @@ from parley.crypto.ahe.base import (
     Counts,
     Ints,
     Layout,
-    PublicKey,
     Raw,
     Response,
+    RowPublicKey,
     SecretKey,
     Sums,
     check_bins,
@@ -24,7 +24,7 @@ from parley.crypto.ahe.base import (
 from parley.crypto.errors import CryptoError
 
 
-class PlainPublicKey(PublicKey):
+class PlainPublicKey(RowPublicKey):
     """`size` is 8 bytes a channel."""
 
     scheme = "plain"

@@ -14,13 +14,16 @@ from parley.protocols.inputs import check_parties
 from parley.protocols.kit import Cast
 from parley.wire.errors import ParleyError
 
+LATTICE_BINS, LATTICE_SCALE = 255, 20
+
 
 class Params(BaseModel):
     """`label` is the label party's column; `id` and `exclude` name columns that are no features, for all or by party.
 
     `columns` names the features of a party instead of "all others"; `positive` is the value that counts as 1;
     `validation` is the share of rows held out, which early stopping (in rounds) watches.
-    `scale_bits` are fraction bits.
+    `scale_bits` are fraction bits, 20 of them with the lattice unless said otherwise. `statistical_bits` is how close,
+    as a power of 1/2 and over the whole training, a lattice answer must come to saying nothing beyond its sums.
     """
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
@@ -42,9 +45,10 @@ class Params(BaseModel):
     column_sample: float = Field(default=1.0, gt=0, le=1)
     early_stopping: int = Field(default=0, ge=0, le=2000)
     validation: float = Field(default=0.0, ge=0, lt=1)
-    scheme: Literal["paillier"] = "paillier"
+    scheme: Literal["paillier", "lattice"] = "paillier"
     key_bits: Literal[2048, 3072] = 2048
     scale_bits: int = Field(default=32, ge=16, le=40)
+    statistical_bits: int = Field(default=40, ge=20, le=80)
     share_names: bool = False
 
     @model_validator(mode="after")
@@ -55,6 +59,11 @@ class Params(BaseModel):
             raise ValueError("classes goes with objective multi, and multi needs it")
         if self.positive is not None and self.objective != "binary":
             raise ValueError("positive goes with objective binary")
+        if self.scheme == "lattice":
+            if self.bins > LATTICE_BINS:
+                raise ValueError(f"the lattice sums at most {LATTICE_BINS} bins, and missing values")
+            if "scale_bits" not in self.model_fields_set:
+                self.scale_bits = LATTICE_SCALE
         return self
 
     @property

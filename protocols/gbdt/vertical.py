@@ -30,7 +30,8 @@ row's derivative, so in small nodes it can tell which row lies in which bin), th
 (`directions`), the number of features and bins (`feature_shapes`), their names with share_names (`feature_names`).
 Features learns how many rows are aligned (`row_count`), which rows sit together in the nodes of each tree
 (`node_membership`: rows with like labels tend to sit together), its own winning splits (`own_splits`), the number of
-trees (`trees`). Coordinator: sizes.
+trees (`trees`), and with the lattice, up to a power of two, how many sums the party with the most answers with
+(`planned_sums`). Coordinator: sizes.
 
 Not protected: what the trees' structure says about the label, against a features party that studies it; and anything
 against parties that pool what they hold.
@@ -162,45 +163,38 @@ class TreeDone(Message):
 
 
 def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
-    """For n rows, T trees times classes, depth D, B = bins + 1, F features, c = key_bits/4 bytes a ciphertext:
-    gradients T n c, or by node at most T n (D+1)/2 rows' ciphertexts; levels T D 2n and up;
-    histograms T 2^(D-1) (F B / packed + F) c; directions T D n/8; splits T 2^D B.
+    """For n rows, T trees times classes, depth D, B = bins + 1, F features: levels T D 2n and up; directions T D n/8;
+    splits T 2^D B; and ciphertexts of T n rows at once, or of at most T n (D+1)/2 by node, and of T 2^(D-1) F B sums,
+    weighed by the scheme: key_bits/4 a row and a packed group of sums, or blocks and reply polynomials.
     """
     (label,) = cast["label"]
     n = min((sizes.rows[p] for p in cast.parties() if p in sizes.rows), default=0)
-    trees, depth, size = params.trees * params.outputs, params.depth, params.key_bits // 4
-    with told():
-        packed = params.layout(n).per_plaintext(params.key_bits - 1)
-    bins, nodes, levels = params.bins + 1, 2**depth, params.trees * params.outputs * params.depth
+    trees, nodes, levels = params.trees * params.outputs, 2**params.depth, params.trees * params.outputs * params.depth
+    columns = {p: sizes.columns.get(p, 4096) for p in cast["features"]}
+    terms = scheme.Terms(params, n, _planned(params, [(params.bins + 1,) * columns[p] for p in cast["features"]]))
+    by_node = scheme.packs(params.scheme)
+    batches = trees * nodes // 2
+    rows = trees * n * (params.depth + 1) // 2 if by_node else trees * n
     flows = []
     for party in cast["features"]:
-        features = sizes.columns.get(party, 4096)
-        kinds = min(features, bins)
-        answers = trees * nodes // 2
-        sums = answers * (features * bins // packed + kinds + 1)
+        kinds = 1 if by_node else min(columns[party], params.bins + 1)
+        with told():
+            sums = batches * columns[party] * (params.bins + 1)
+            weight = scheme.weigh(terms, rows, batches, sums, batches * kinds)
+        gradients = NodeGradients if by_node else Gradients
         flows += [
-            Flow(Key.TAG, label, party, 1, params.key_bits + 256),
-            Flow(Shape.TAG, party, label, 1, 5 * features),
-            _gradient_flow(params, label, party, n),
+            Flow(Key.TAG, label, party, 1, weight.key),
+            Flow(Shape.TAG, party, label, 1, 5 * columns[party]),
+            Flow(gradients.TAG, label, party, rows // CHUNK + batches + levels + trees, weight.gradients),
             Flow(Level.TAG, label, party, levels, levels * 2 * n + trees * 2 * nodes),
-            Flow(Histograms.TAG, party, label, answers * kinds + levels, sums * size),
-            Flow(Chosen.TAG, label, party, levels, trees * nodes * (10 + bins)),
+            Flow(Histograms.TAG, party, label, batches * kinds + levels, weight.answers),
+            Flow(Chosen.TAG, label, party, levels, trees * nodes * (11 + params.bins)),
             Flow(Directions.TAG, party, label, levels, levels * (n // 8 + 1)),
             Flow(TreeDone.TAG, label, party, trees, trees * 16),
         ]
         if params.share_names:
-            flows.append(Flow(Names.TAG, party, label, 1, features * (NAME_BYTES + 16)))
+            flows.append(Flow(Names.TAG, party, label, 1, columns[party] * (NAME_BYTES + 16)))
     return flows
-
-
-def _gradient_flow(params: Params, label: str, party: str, n: int) -> Flow:
-    trees, size = params.trees * params.outputs, params.key_bits // 4
-    if not scheme.packs(params.scheme):
-        return Flow(Gradients.TAG, label, party, trees * (-(-n // CHUNK) + 1), trees * n * size)
-    rows = trees * n * (params.depth + 1) // 2  # the root's, and below it at most half of each level's
-    nodes = trees * 2 ** max(0, params.depth - 1)
-    chunks = rows // CHUNK + nodes + trees * params.depth
-    return Flow(NodeGradients.TAG, label, party, chunks, (rows + nodes) * size)
 
 
 TREE, LEVEL = ("tree",), ("tree", "level")
@@ -224,7 +218,7 @@ VERTICAL = Protocol(
     ],
     learns={
         "label": ["model", "histograms", "directions", "feature_shapes", "feature_names"],
-        "features": ["row_count", "node_membership", "own_splits", "trees"],
+        "features": ["row_count", "node_membership", "own_splits", "trees", "planned_sums"],
         "coordinator": ["sizes"],
     },
     params=Params,
@@ -295,11 +289,22 @@ async def _introduce(s: Session, data: LabelData) -> Team:
         peers.append(Peer(name, bins, kinds, theirs, len(n_bins)))
         n_bins += bins
         categorical += kinds
-    outputs = max(s.params.released_sums(p.n_bins) for p in peers)
+    outputs = _planned(s.params, [p.n_bins for p in peers])
     with told():
-        key = await s.compute(scheme.generate, scheme.Terms(s.params, int(data.y.size), outputs))
+        key = await s.compute(scheme.generate, _terms(s, int(data.y.size), outputs))
     await together(*(s.send(p, Key(key.public.encode(), int(data.y.size), outputs)) for p in names))
     return Team(key, tuple(peers), BinSpec(tuple(n_bins), tuple(categorical)))
+
+
+def _planned(params: Params, shapes: list[tuple[int, ...]]) -> int:
+    """Sums the key is planned for: a power of two, which says little of the party with the most; 0 without a plan."""
+    if not scheme.packs(params.scheme):
+        return 0
+    return 1 << (max(params.released_sums(n) for n in shapes) - 1).bit_length()
+
+
+def _terms(s: Session, rows: int, outputs: int) -> scheme.Terms:
+    return scheme.Terms(s.params, rows, outputs, s.at(key=0).coins.bytes(scheme.CONTEXT_BYTES))
 
 
 async def _round(s: Session, team: Team, data: LabelData, course: Course, training: Mask) -> bool:
@@ -471,12 +476,11 @@ async def _meet_label(s: Session, boss: str, data: PartData) -> PublicKey:
     hello = await s.recv(boss, Key)
     if hello.count != data.rows.size:
         raise _wrong(boss, "has another number of aligned rows")
-    if hello.outputs < s.params.released_sums(data.n_bins):
+    if hello.outputs < _planned(s.params, [data.n_bins]):
         raise _wrong(boss, "planned its key for fewer sums than it will ask for")
     try:
         with told(boss):
-            terms = scheme.Terms(s.params, hello.count, hello.outputs)
-            return await s.compute(scheme.decode_public, hello.public, terms)
+            return await s.compute(scheme.decode_public, hello.public, _terms(s, hello.count, hello.outputs))
     except ValueError as e:
         raise _wrong(boss, f"sent a bad key: {e}") from None
 
@@ -514,7 +518,7 @@ async def _grow(s: Session, boss: str, work: Work, splits: Splits, tree: int) ->
 
 
 async def _gradients(s: Session, boss: str, work: Work) -> Ciphertexts:
-    received = [chunk.ciphertexts async for chunk in s.stream(boss, Gradients, size=work.key.size)]
+    received = [chunk.ciphertexts async for chunk in s.stream(boss, Gradients, size=work.key.shape(1)[1])]
     if sum(map(len, received)) != work.sample.size:
         raise _wrong(boss, "sent another number of gradients than there are sampled rows")
     with told(boss):

@@ -85,6 +85,7 @@ AGREE = {
     "psi/ecdh one-sided": (people, other_people),
     "psi/ecdh three": (three, other_three),
     "gbdt/vertical": (columns, other_columns),
+    "gbdt/vertical packed": (columns, other_columns),
     "gbdt/vertical regression": (of_regression, other_targets),
     "gbdt/predict": (lambda: predicted(columns()), lambda: predicted(other_columns())),
     "evaluate": (scored, other_scores),

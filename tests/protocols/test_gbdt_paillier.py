@@ -79,7 +79,7 @@ def test_a_key_of_another_size_is_refused(monkeypatch):
     from parley.crypto import ahe
     from parley.protocols.gbdt import scheme
 
-    monkeypatch.setattr(scheme, "generate", lambda name, bits: ahe.generate("paillier", 3072))
+    monkeypatch.setattr(scheme, "generate", lambda terms: ahe.generate("paillier", 3072))
     with pytest.raises(ParleyError) as e:
         train(small(), {"trees": 1})
     assert (e.value.code, e.value.party) == ("protocol_violation", "bank")

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from sklearn.metrics import roc_auc_score
-from vertical import CAST2, part, split_inputs, train, use_packed, use_plain
+from vertical import CAST2, part, split_inputs, train, use_plain
 
 from parley.components.features import fit_bins
 from parley.components.training.gbdt import Params as Growth
@@ -366,10 +366,9 @@ def test_part_takes_rows_by_their_ids():
     [{"subsample": 0.6, "column_sample": 0.7}, {"objective": "regression"}, {"objective": "multi", "classes": 2}],
     ids=["samples", "regression", "classes"],
 )
-def test_rows_packed_by_node_grow_the_same_model(monkeypatch, params):
-    whole = train(toy_inputs(), {"trees": 3, "depth": 4, **params})
-    use_packed(monkeypatch)
-    packed = train(toy_inputs(), {"trees": 3, "depth": 4, **params})
+def test_rows_packed_by_node_grow_the_same_model(params):
+    whole = train(toy_inputs(), {"trees": 3, "depth": 4, "scale_bits": 20, **params})
+    packed = train(toy_inputs(), {"trees": 3, "depth": 4, "scheme": "lattice", **params})
     assert model_of(packed).to_dict() == model_of(whole).to_dict()
     tags = {e.address.tag for e in packed.transcript}
     assert NodeGradients.TAG in tags
@@ -381,9 +380,7 @@ def test_rows_packed_by_node_grow_the_same_model(monkeypatch, params):
     [lambda x: x[:-1], lambda x: np.concatenate([x, x[:1]]), lambda x: x[:0]],
     ids=["one too few", "one too many", "none"],
 )
-def test_other_rows_than_a_nodes_are_refused(monkeypatch, change):
-    use_packed(monkeypatch)
-
+def test_other_rows_than_a_nodes_are_refused(change):
     def fault(envelope, now):
         if now == "before" and envelope.address.tag == NodeGradients.TAG and not envelope.last:
             kept = NodeGradients.decode(envelope.body, {}).ciphertexts
@@ -391,5 +388,5 @@ def test_other_rows_than_a_nodes_are_refused(monkeypatch, change):
         return envelope
 
     with pytest.raises(ParleyError) as caught:
-        train(toy_inputs(three=False), {"trees": 1}, setting=Setting(fault=fault, patience=2))
+        train(toy_inputs(three=False), {"trees": 1, "scheme": "lattice"}, setting=Setting(fault=fault, patience=2))
     assert (caught.value.code, caught.value.party) == ("protocol_violation", "bank")

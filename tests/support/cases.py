@@ -109,6 +109,7 @@ CASES = {
         Case("psi/ecdh one-sided", "psi/ecdh", PSI2, {"id": "id", "result": "receiver"}, people),
         Case("psi/ecdh three", "psi/ecdh", {**PSI2, "sender": ["lab", "pharmacy"]}, {"id": "id"}, three),
         Case("gbdt/vertical", "gbdt/vertical", CAST3, TRAIN, columns),
+        Case("gbdt/vertical packed", "gbdt/vertical", CAST3, {**TRAIN, "scheme": "lattice"}, columns),
         Case(
             "gbdt/vertical regression",
             "gbdt/vertical",

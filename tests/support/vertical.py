@@ -20,8 +20,9 @@ CAST3 = {"label": "bank", "features": ["bureau", "telco"]}
 
 
 def use_plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trains on the plain fake, which no parameter of a job can name."""
-    monkeypatch.setattr(scheme, "generate", lambda terms: PlainSecretKey(2))
+    """Trains on plain fakes, which no parameter of a job can name: one for each kind of scheme."""
+    made = {"paillier": PlainSecretKey, "lattice": PackedSecretKey}
+    monkeypatch.setattr(scheme, "generate", lambda terms: made[terms.params.scheme](2))
     monkeypatch.setattr(scheme, "decode_public", _decode_plain)
 
 
@@ -29,7 +30,7 @@ def _decode_plain(raw: bytes, terms: scheme.Terms) -> PlainPublicKey:
     """As strict as the real ones: a key that is not the one expected is refused."""
     if raw != PlainPublicKey(2).encode():
         raise ValueError("the public key is not of the agreed scheme and size")
-    return PlainPublicKey.decode(raw)
+    return PackedPublicKey.decode(raw) if terms.params.scheme == "lattice" else PlainPublicKey.decode(raw)
 
 
 class PackedPublicKey(PlainPublicKey):
@@ -69,14 +70,9 @@ class PackedSecretKey(PlainSecretKey):
         self._public = PackedPublicKey(channels)
 
     def response(self, raw: NDArray[np.uint8], count: int, layout: Layout) -> Response:
+        if raw.shape != (count, 8 * layout.channels):
+            raise CryptoError("bad_ciphertext", "a response of another size")
         return Response(raw, count)
-
-
-def use_packed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trains on the packed fake, which shows what a scheme of packed rows needs of the protocol."""
-    monkeypatch.setattr(scheme, "packs", lambda name: True)
-    monkeypatch.setattr(scheme, "generate", lambda terms: PackedSecretKey(2))
-    monkeypatch.setattr(scheme, "decode_public", lambda raw, terms: PackedPublicKey.decode(raw))
 
 
 def with_rows(table: pa.Table) -> pa.Table:

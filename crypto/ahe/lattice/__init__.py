@@ -12,5 +12,17 @@ Bourse, Del Pino, Minelli, Wee 2016 (re-randomising against the key owner).
 from parley.crypto.ahe.lattice.owner import LatticeKey
 from parley.crypto.ahe.lattice.peer import Batch, LatticePeer, LatticeSums
 from parley.crypto.ahe.lattice.plan import PROFILES, Plan, Profile, make_plan
+from parley.crypto.ahe.lattice.scheme import LatticePublicKey, LatticeSecretKey
 
-__all__ = ["PROFILES", "Batch", "LatticeKey", "LatticePeer", "LatticeSums", "Plan", "Profile", "make_plan"]
+__all__ = [
+    "PROFILES",
+    "Batch",
+    "LatticeKey",
+    "LatticePeer",
+    "LatticePublicKey",
+    "LatticeSecretKey",
+    "LatticeSums",
+    "Plan",
+    "Profile",
+    "make_plan",
+]

@@ -75,7 +75,7 @@ def _children(tree: Tree, k: int, bins: np.ndarray, model: Model) -> np.ndarray:
 def features_is_sent(known: Learnt, splits: Splits, n_bins: Sequence[int], public: bytes, zeros) -> MadeUp:
     """`zeros(n)` are n encryptions of nothing under the simulator's own key, whose public half is `public`."""
     out = MadeUp()
-    out.one(v.Key(public, known.rows))
+    out.one(v.Key(public, known.rows, 0))
     width = max(n_bins)
     for t, kept in enumerate(known.kept):
         chunks = [v.Gradients(zeros(min(v.CHUNK, known.rows - a))) for a in range(0, known.rows, v.CHUNK)]
