@@ -77,6 +77,7 @@ def test_two_thousand_changed_messages(name):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", [p for p in registry.names() if p != "evaluate"])
 def test_a_hundred_thousand_changed_messages(name):
     coverage = fuzz(name, 100_000, 6_000)
@@ -111,6 +112,7 @@ def test_a_campaign_finds_a_planted_crash(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.paillier
 def test_changed_messages_on_real_ciphertexts(monkeypatch):
     """The same with Paillier-2048 under one key: what the plain fake accepts, its ciphertexts may refuse."""
@@ -155,6 +157,7 @@ def test_sealed_messages_changed_in_transit_are_refused(name):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", [p for p in registry.names() if p != "evaluate"])
 def test_a_hundred_thousand_sealed_messages_changed_in_transit_are_refused(name):
     found = sealed_campaign(name, 100_000)
@@ -216,6 +219,7 @@ def test_evaluate_takes_no_message():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_evaluate_takes_none_of_a_hundred_thousand_messages():
     found = strangers(100_000)
     assert not found["accepted"] + found["blamed wrongly"]

@@ -217,6 +217,7 @@ def judged(world: World, real, simulated) -> float:
     return max(told_apart(real[:500], simulated[:500]).values())
 
 
+@pytest.mark.slow
 def test_five_hundred_pairs_show_nothing(world, few):
     answers = few.answers[:500]
     real = [world.answer_view(a.raw, a.plaintext, a) for a in answers]
@@ -226,6 +227,7 @@ def test_five_hundred_pairs_show_nothing(world, few):
     assert judged(world, real, [world.simulated_gradient(y) for _, y in gradients]) < 0.61
 
 
+@pytest.mark.slow
 def test_a_byte_of_plaintext_in_a_ciphertext_is_found(world, few):
     """Planted: the lowest bit of a ciphertext is the row's label."""
     real = []
@@ -236,6 +238,7 @@ def test_a_byte_of_plaintext_in_a_ciphertext_is_found(world, few):
     assert judged(world, real, [world.simulated_gradient(y) for _, y in few.gradients[:500]]) > 0.7
 
 
+@pytest.mark.slow
 def test_a_derivative_without_a_nonce_is_found(world, few):
     """Planted: (1 + m n) as it is."""
     real = []
@@ -245,6 +248,7 @@ def test_a_derivative_without_a_nonce_is_found(world, few):
     assert judged(world, real, [world.simulated_gradient(y) for _, y in few.gradients[:500]]) > 0.7
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_not_re_randomised_is_found(world, monkeypatch):
     """Planted: the packed sums leave as they are, a product of what the label party itself encrypted."""
 
@@ -259,6 +263,7 @@ def test_an_answer_that_is_not_re_randomised_is_found(world, monkeypatch):
     assert judged(world, real, [world.simulated_answer(a) for a in answers]) > 0.7
 
 
+@pytest.mark.slow
 def test_a_bit_beyond_the_sums_is_found(world, few):
     """Planted: one more bit above the packed sums, where decryption does not look."""
     answers = few.answers[:500]
