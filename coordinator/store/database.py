@@ -6,6 +6,7 @@ commit. Not guaranteed: that a caller's effects outside the database happen; the
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +23,9 @@ from parley.wire.errors import ParleyError
 T = TypeVar("T")
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_MS = 10_000
-TRIES = 5
+TRIES = 12
+_READS = "parley_reads"
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.004, 0.25
 
 
 class Database:
@@ -33,6 +36,10 @@ class Database:
         self.waits = waits or Waits()
         self.touched: Callable[[Touched], None] = lambda _: None
         self._engine = _open(url)
+        snapshot = (
+            {"isolation_level": "REPEATABLE READ"} if self._engine.dialect.name == "postgresql" else {_READS: True}
+        )
+        self._reads = self._engine.execution_options(**snapshot)
 
     def migrate(self) -> None:
         """Bring the schema to this software's version; ParleyError "database_newer" for one from the future."""
@@ -61,7 +68,10 @@ class Database:
         return self._engine
 
     def transact(self, work: Callable[[Tx], T]) -> T:
-        """Run `work` in one transaction; on a serialisation conflict run it again, at most `TRIES` times."""
+        """Run `work` in one transaction; on a serialisation conflict run it again, at most `TRIES` times.
+
+        Those who collided wait a while first, each a different one, and longer each time: otherwise they collide again.
+        """
         for attempt in range(TRIES):
             try:
                 with self._transaction() as tx:
@@ -70,14 +80,16 @@ class Database:
             except OperationalError as e:
                 if attempt + 1 == TRIES or not _conflict(e):
                     raise _unavailable() from None
+                longest = min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S)
+                time.sleep(longest * secrets.randbelow(1000) / 1000)
         if tx.touched:
             self.touched(tx.touched)
         return result
 
     def read(self, work: Callable[[Session], T]) -> T:
-        """Run `work` on a consistent snapshot and change nothing."""
+        """Run `work` on a consistent snapshot and change nothing; it waits for no writer and holds none up."""
         try:
-            with Session(self._engine, autoflush=False) as session:
+            with Session(self._reads, autoflush=False) as session:
                 result = work(session)
                 session.rollback()
                 return result
@@ -122,7 +134,8 @@ def _sqlite_connect(connection: Any, _: Any) -> None:
 
 def _sqlite_begin(connection: Any) -> None:
     # The write lock is taken first, so that a transaction never fails half-way for want of it.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    reads = connection.get_execution_options().get(_READS, False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
 def _conflict(error: OperationalError) -> bool:

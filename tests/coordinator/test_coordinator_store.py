@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -474,3 +475,23 @@ def test_only_a_vouch_signed_by_its_own_sender_reaches_the_roster(world):
     assert world.count_rows(VouchRow) == 0
     assert world.tell("lender", vouch=good) == "done"
     assert [v.by for v in people.roster(world.db).vouches] == ["lender"]
+
+
+def test_many_at_once_wait_for_each_other_and_none_is_refused(world: World) -> None:
+    """On PostgreSQL they collide in the roster's and the queue's rows; tried again at once, they collide again."""
+    submission = world.submission()
+    with ThreadPoolExecutor(12) as pool:
+        jobs = [job for job, _ in pool.map(lambda _: submit.submit(world.db, submission, []), range(72), timeout=60)]
+    assert world.count_rows(JobRow) == len(set(jobs)) == 72
+
+
+def test_a_reader_waits_for_no_writer(world: World) -> None:
+    def work(tx: Tx) -> list[str]:
+        tx.event(job, "noted")
+        with ThreadPoolExecutor(1) as pool:
+            seen = pool.submit(views.events, world.db, job, 0).result(timeout=30)
+        return [e["kind"] for e in seen["events"]]
+
+    job, _ = submit.submit(world.db, world.submission(), [])
+    assert "noted" not in world.db.transact(work)
+    assert "noted" in [e["kind"] for e in views.events(world.db, job, 0)["events"]]
