@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -478,7 +480,6 @@ def test_only_a_vouch_signed_by_its_own_sender_reaches_the_roster(world):
 
 
 def test_many_at_once_wait_for_each_other_and_none_is_refused(world: World) -> None:
-    """On PostgreSQL they collide in the roster's and the queue's rows; tried again at once, they collide again."""
     submission = world.submission()
     with ThreadPoolExecutor(12) as pool:
         jobs = [job for job, _ in pool.map(lambda _: submit.submit(world.db, submission, []), range(72), timeout=60)]
@@ -495,3 +496,25 @@ def test_a_reader_waits_for_no_writer(world: World) -> None:
     job, _ = submit.submit(world.db, world.submission(), [])
     assert "noted" not in world.db.transact(work)
     assert "noted" in [e["kind"] for e in views.events(world.db, job, 0)["events"]]
+
+
+def test_mail_is_numbered_in_the_order_in_which_it_is_committed(world: World) -> None:
+    """A reader that has seen number n asks for what comes after it, and must not pass over a slower transaction's."""
+    begun = threading.Event()
+
+    def slow(tx: Tx) -> None:
+        tx.send("lender", "j", pb.Instruction(close=pb.CloseJob(job="first")))
+        begun.set()
+        time.sleep(0.5)
+
+    def quick(tx: Tx) -> None:
+        tx.send("lender", "j", pb.Instruction(close=pb.CloseJob(job="second")))
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(world.db.transact, slow)
+        assert begun.wait(10)
+        world.db.transact(quick)
+        seen = inbox.mail(world.db, "lender", 0)
+        writing.result(timeout=30)
+    seen += inbox.mail(world.db, "lender", seen[-1][0])
+    assert [pb.Instruction.FromString(body).close.job for _, body in seen] == ["first", "second"]
