@@ -24,8 +24,8 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_MS = 10_000
 TRIES = 5
 _READS = "parley_reads"
-# One writer at a time, as on SQLite, and taken before the snapshot, so that writers queue instead of colliding. Rows are
-# then numbered in the order in which they are committed, and who asks for what is newer than n misses nothing.
+# One writer at a time, as on SQLite, and taken before the snapshot, so that writers queue instead of colliding. Rows
+# are then numbered in the order in which they are committed, and who asks for what is newer than n misses nothing.
 LOCK = text("LOCK TABLE alembic_version IN SHARE ROW EXCLUSIVE MODE")
 
 
