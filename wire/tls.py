@@ -130,6 +130,31 @@ def expires(certificate_pem: bytes) -> dt.datetime:
     return x509.load_pem_x509_certificate(certificate_pem).not_valid_after_utc
 
 
+def require_current(certificate_pem: bytes, owner: str, hint: str) -> None:
+    """ParleyError "certificate_expired", naming the owner, once the certificate's time is over."""
+    if expires(certificate_pem) <= dt.datetime.now(dt.UTC):
+        raise _expired(owner, hint)
+
+
+def refusal(details: str | None, owner: str, hint: str) -> ParleyError | None:
+    """Why a handshake failed on the other side's certificate, read from what gRPC says of it; None for another cause.
+
+    "certificate_expired" or "certificate_refused", naming the owner of the certificate.
+    """
+    said = details or ""
+    if "CERTIFICATE_VERIFY_FAILED" not in said:
+        return None
+    if "certificate has expired" in said:
+        return _expired(owner, hint)
+    return ParleyError(
+        "certificate_refused", f"The certificate of {owner} was not issued by the pinned authority for it.", hint
+    )
+
+
+def _expired(owner: str, hint: str) -> ParleyError:
+    return ParleyError("certificate_expired", f"The certificate of {owner} has expired.", hint)
+
+
 def serial(certificate_pem: bytes) -> str:
     return format(x509.load_pem_x509_certificate(certificate_pem).serial_number, "x")
 

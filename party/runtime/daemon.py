@@ -55,7 +55,7 @@ async def serve(home: PartyHome) -> None:
 
 
 async def _run(desk: Desk, stop: asyncio.Event) -> None:
-    listener = direct.Listener()
+    listener = direct.Listener(desk)
     steps = Steps(desk, listener)
     jobs = Jobs(desk, steps)
     link = Link(desk, jobs.handle, steps.running)

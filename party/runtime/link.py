@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 
 from parley import __version__
+from parley.party.home import PartyHome
 from parley.party.runtime.desk import Desk, log
 from parley.protocols import registry
 from parley.wire import tls
@@ -32,6 +33,17 @@ OPTIONS = [
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 15.0
 
 Handle = Callable[[pb.Instruction], Awaitable[None]]
+
+
+def own_pair(home: PartyHome) -> tls.KeyPair:
+    """This party's key and certificate; ParleyError "not_joined" or "certificate_expired".
+
+    Looked at before anybody is dialled: the other side breaks a handshake off without saying why.
+    """
+    pair = home.tls()
+    hint = "Ask the coordinator's operator for a new invite and run `parley party join`."
+    tls.require_current(pair.certificate, home.name, hint)
+    return pair
 
 
 class Link:
@@ -55,6 +67,7 @@ class Link:
                 self.problem = problem
                 log.warning("link_refused code=%s cause=%s", problem.code, problem.cause)
             except grpc.aio.AioRpcError as e:
+                self.problem = tls.refusal(e.details(), "the coordinator", "Ask its operator to renew it.")
                 log.warning("link_lost code=%s", e.code().name)
             finally:
                 self.connected_since = None
@@ -65,8 +78,9 @@ class Link:
             wait = min(wait * 2, LONGEST_WAIT_S)
 
     def channel(self) -> grpc.aio.Channel:
+        """ParleyError "not_joined" or "certificate_expired"."""
         home = self._desk.home
-        credentials = tls.channel_credentials(home.tls(), home.authority)
+        credentials = tls.channel_credentials(own_pair(home), home.authority)
         return grpc.aio.secure_channel(home.config.coordinator_grpc, credentials, options=OPTIONS)
 
     async def _once(self) -> None:

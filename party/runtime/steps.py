@@ -248,12 +248,13 @@ class Steps:
         if (home.name, peer) in a.contract.direct:
             channel = direct.dial(home, peer)
             a.channels.append(channel)
-            return direct.opened(channel, meta)
+            return direct.opened(channel, meta, peer)
         if self.link is None:
             raise ParleyError("not_connected", "There is no link to the coordinator.", retryable=True)
         channel = self.link.channel()
         a.channels.append(channel)
-        return CallEnd(self.link.stub(channel).Pipe(metadata=(*meta, ("parley-peer", peer))))
+        call = self.link.stub(channel).Pipe(metadata=(*meta, ("parley-peer", peer)))
+        return CallEnd(call, "the coordinator")
 
     async def _part(self, a: Attempt) -> None:
         """Say the end to every peer, and read on until each has said its own: a slower one still needs the pipe.
