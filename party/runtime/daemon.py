@@ -82,6 +82,7 @@ def _write_status(home: PartyHome, link: Link, steps: Steps) -> None:
         "since": link.connected_since,
         "running": [f"{r.job}/{r.step}#{r.attempt}" for r in steps.running()],
         "problem": link.problem.to_dict() if link.problem else None,
+        "renewal": link.renewal.problem.to_dict() if link.renewal.problem else None,
     }
     with contextlib.suppress(OSError):  # a full disk must not end the link
         write_atomic(home.path / STATUS, json.dumps(facts).encode())

@@ -94,7 +94,7 @@ async def listening(home: PartyHome, listener: Listener) -> AsyncIterator[None]:
     server = grpc.aio.server(options=[*OPTIONS, ("grpc.so_reuseport", 0)])
     rpc.add_PeerServicer_to_server(listener, server)  # type: ignore[no-untyped-call]  # generated code has no types
     try:
-        server.add_secure_port(home.config.listen, tls.server_credentials(home.tls(), home.authority))
+        server.add_secure_port(home.config.listen, tls.renewed_server_credentials(home.tls, home.authority))
     except RuntimeError:
         raise ParleyError(
             "port_taken", f"{home.config.listen} is in use.", "Choose another `listen` in config.json."

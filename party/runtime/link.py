@@ -14,6 +14,7 @@ import grpc
 from parley import __version__
 from parley.party.home import PartyHome
 from parley.party.runtime.desk import Desk, log
+from parley.party.runtime.renewal import Renewal
 from parley.protocols import registry
 from parley.wire import tls
 from parley.wire.canonical import parse
@@ -54,6 +55,8 @@ class Link:
         self.connected_since: float | None = None
         self.problem: ParleyError | None = None
         self._failure: ParleyError | None = None
+        self.renewal = Renewal(desk.home)
+        self._renewed = False
         self.on_change: Callable[[], None] = lambda: None
 
     async def run(self) -> None:
@@ -85,11 +88,13 @@ class Link:
 
     async def _once(self) -> None:
         async with self.channel() as channel:
-            self._failure = None
+            self._failure, self._renewed = None, False
             call = rpc.CoordinatorStub(channel).Connect(self._watched())  # type: ignore[no-untyped-call]  # generated code has no types
             try:
                 async for instruction in call:
                     await self._heard(instruction)
+                    if self._renewed:
+                        return  # and come back with the new certificate, while the old one would still do
             except asyncio.CancelledError:
                 # gRPC answers a failure in `_events` by cancelling the call, which looks like our own cancellation.
                 task, failure = asyncio.current_task(), self._events_failure()
@@ -107,6 +112,9 @@ class Link:
             await desk.do(desk.home.store.ack, i.ack.id)
         elif kind == "roster":
             await desk.do(self._roster, i.roster)
+        elif kind == "certificate":
+            self._renewed = await desk.do(self.renewal.take, i.certificate)
+            self.on_change()
         elif kind == "problem":
             raise _told(i.problem.json)
         elif kind is not None and i.id:
@@ -157,6 +165,9 @@ class Link:
                 if event_id not in sent:
                     sent.add(event_id)
                     yield pb.PartyEvent.FromString(raw)
+            if (asked := await desk.do(self.renewal.ask)) is not None:
+                self.on_change()
+                yield asked
             notes, desk.notes = desk.notes, []
             for note in notes:
                 yield note

@@ -21,6 +21,7 @@ from parley.coordinator.store.models import AttemptRow, Base, EventRow, InboxRow
 from parley.coordinator.store.moves import move_step
 from parley.coordinator.store.tx import Tx
 from parley.wire import contract as ct
+from parley.wire import tls
 from parley.wire.canonical import canonical
 from parley.wire.errors import ParleyError
 from parley.wire.identity import vouch
@@ -518,3 +519,50 @@ def test_mail_is_numbered_in_the_order_in_which_it_is_committed(world: World) ->
         writing.result(timeout=30)
     seen += inbox.mail(world.db, "lender", seen[-1][0])
     assert [pb.Instruction.FromString(body).close.job for _, body in seen] == ["first", "second"]
+
+
+def asked(who: Identity, name: str = "lender") -> pb.Renew:
+    """A renewal for a new transport key, signed with `who`'s identity key."""
+    csr = tls.request(tls.new_key(), name)
+    return pb.Renew(csr=csr, signature=who.key.sign(tls.renewal(name, csr), tls.RENEWAL))
+
+
+def test_a_renewal_keeps_the_certificate_that_was_shown_until_the_new_one_is_used(world: World) -> None:
+    ca, hello = tls.new_authority("test"), pb.Hello(party="lender", card=world.who["lender"].card.message())
+    world.clock.now += 1
+    missed = tls.serial(people.renew(world.db, "lender", "5elender", asked(world.who["lender"]), ca))
+    world.clock.now += 1
+    pem = people.renew(world.db, "lender", "5elender", asked(world.who["lender"]), ca)
+    assert tls.party_of(pem) == "lender"
+    for good in ("5elender", tls.serial(pem)):  # the answer may be lost, so either opens the next link
+        people.check_certificate(world.db, "lender", good)
+    people.arrived(world.db, hello, "5elender")
+    people.check_certificate(world.db, "lender", tls.serial(pem))
+    people.arrived(world.db, hello, tls.serial(pem))
+    people.check_certificate(world.db, "lender", tls.serial(pem))
+    for over in ("5elender", missed):
+        with pytest.raises(ParleyError) as error:
+            people.check_certificate(world.db, "lender", over)
+        assert error.value.code == "certificate_refused"
+    people.check_certificate(world.db, "bureau", "5ebureau")
+
+
+def test_a_renewal_needs_the_enrolled_identity_and_a_certificate_that_is_still_good(world: World) -> None:
+    ca, lender = tls.new_authority("test"), world.who["lender"]
+    broken = asked(lender)
+    broken.csr = tls.request(tls.new_key(), "lender")  # whoever holds the transport key alone cannot go on for ever
+    refusals = [(asked(Identity("party", "lender")), "bad_signature"), (broken, "bad_signature")]
+    refusals += [(asked(world.who["bureau"], "bureau"), "bad_signature")]
+    csr = b"no request"
+    signed = lender.key.sign(tls.renewal("lender", csr), tls.RENEWAL)
+    refusals += [(pb.Renew(csr=csr, signature=signed), "bad_certificate_request")]
+    for request, code in refusals:
+        with pytest.raises(ParleyError) as error:
+            people.renew(world.db, "lender", "5elender", request, ca)
+        assert error.value.code == code
+    people.revoke(world.db, "lender")
+    world.clock.now += 101
+    for party in ("lender", "bureau"):  # one is revoked, the other has expired
+        with pytest.raises(ParleyError) as error:
+            people.renew(world.db, party, f"5e{party}", asked(world.who[party], party), ca)
+        assert error.value.code == "certificate_refused"

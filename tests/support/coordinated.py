@@ -127,9 +127,14 @@ class World:
         return list((await self.person.call("GET", f"/v1/jobs/{job}/events?after=0"))[1]["events"])
 
 
-def play(folder: Path, story: Callable[[World], Awaitable[None]]) -> None:
+def play(
+    folder: Path, story: Callable[[World], Awaitable[None]], prepare: Callable[[World], None] = lambda w: None
+) -> None:
+    """A story in a running world; `prepare` changes homes before the daemons start."""
+
     async def run() -> None:
         w = World(folder)
+        prepare(w)
         await w.start()
         try:
             await story(w)
