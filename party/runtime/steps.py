@@ -66,6 +66,7 @@ class Steps:
         self._desk, self._listener = desk, listener
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._attempts: dict[Key, Attempt] = {}
+        self._void: set[Key] = set()  # cancelled; a Start of these may still wait in its job's queue
         self.link: Link | None = None
 
     def running(self) -> list[pb.Running]:
@@ -118,6 +119,7 @@ class Steps:
 
     def cancel(self, job: str, step: str, attempt: int, reason: str) -> None:
         key = (job, step, attempt)
+        self._void.add(key)
         if (held := self._attempts.get(key)) is not None:
             held.cancelled = reason or "The attempt was cancelled."
         if (task := self._tasks.get(key)) is not None:
@@ -129,6 +131,7 @@ class Steps:
             self.cancel(job_, step, attempt, reason)
         if mine:
             await asyncio.wait(mine.values(), timeout=20)
+        self._void = {k for k in self._void if k[0] != job}
 
     async def stop(self) -> None:
         for job in {k[0] for k in self._tasks}:
@@ -139,6 +142,8 @@ class Steps:
     async def _run(self, start: pb.Start, key: Key) -> None:
         log.info("step_start job=%s step=%s attempt=%d", *key)
         try:
+            if key in self._void:
+                raise asyncio.CancelledError
             ended = await settled(self._attempt(start), max(1, int(start.deadline_s)))
         except asyncio.CancelledError:
             ended = ParleyError("cancelled", "The attempt was cancelled.", retryable=True)

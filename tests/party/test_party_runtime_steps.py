@@ -263,6 +263,17 @@ def test_a_direct_pipe_is_only_for_the_party_that_is_expected(tmp_path: Path) ->
     run(tmp_path, body, prepare)
 
 
+def test_a_cancellation_that_overtakes_its_start_holds(tmp_path: Path) -> None:
+    async def body(w: World) -> None:
+        await w.agreed(pace(wait=True))
+        for party in w.homes:
+            w.coordinator.say(party, cancel=pb.CancelStep(job="j1", step="one", attempt=1, reason="Enough."))
+        w.launch()
+        assert {e.code for e in (await w.ends(timeout=10)).values()} == {"cancelled"}
+
+    run(tmp_path, body)
+
+
 def test_a_party_that_is_done_does_not_end_a_peer_that_still_works(tmp_path: Path) -> None:
     async def body(w: World) -> None:
         await w.agreed(pace(words=2, think=4.0))
