@@ -30,7 +30,6 @@ from parley.wire.result import sign_result
 
 PROGRESS_S = 0.5
 RESULT_TAG = "parley.result/1"
-MAX_RESULT = 4 << 20  # a control message has at most 8 MiB
 Key = tuple[str, str, int]
 
 
@@ -434,10 +433,6 @@ class Steps:
     def _result(self, home: PartyHome, a: Attempt, result: dict[str, Any]) -> pb.SealedResult:
         submitter, start = Card.from_text(a.contract.submitter), a.start
         body = sign_result(home.sign_key, a.contract.hash(), start.step, int(start.attempt), result)
-        if len(body) > MAX_RESULT:
-            raise ParleyError(
-                "result_too_large", f"The step's result is larger than {MAX_RESULT >> 20} MiB.", "Ask for less of it."
-            )
         line = a.ledger.open(
             to=submitter.name,
             tag=RESULT_TAG,

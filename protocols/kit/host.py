@@ -13,9 +13,9 @@ from typing import Any
 from parley.protocols.kit.pipework import Kind, Window, read_frame, write_frame, write_map
 from parley.protocols.kit.protocol import StepInputs, StepOutputs
 from parley.wire import codec
-from parley.wire.canonical import parse
 from parley.wire.envelope import Envelope
 from parley.wire.errors import ParleyError
+from parley.wire.result import read_result
 
 KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "PARLEY_CPU", "OPENBLAS_CORETYPE")
 
@@ -119,7 +119,7 @@ class ChildHost:
             fields = codec.decode(body)
             if kind is Kind.DONE:
                 self.isolated = bool(fields["isolated"])
-                return StepOutputs(fields["keep"], parse(fields["result"]), fields["outcome"])
+                return StepOutputs(fields["keep"], read_result(fields["result"]), fields["outcome"])
             if kind is Kind.FAILED:
                 raise ParleyError.from_dict(fields)
             await self._notice(kind, fields, on_progress, on_checkpoint)

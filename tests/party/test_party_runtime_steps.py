@@ -263,6 +263,26 @@ def test_a_direct_pipe_is_only_for_the_party_that_is_expected(tmp_path: Path) ->
     run(tmp_path, body, prepare)
 
 
+@pytest.mark.parametrize("much", [3 << 20, 5 << 20])
+def test_a_result_of_more_than_4_mib_ends_the_step_with_a_plain_error(tmp_path: Path, much: int) -> None:
+    async def body(w: World) -> None:
+        await w.agreed(pace(told=much))
+        w.launch()
+        end = (await w.ends())["shop"]
+        tags = [line.tag for line in w.homes["shop"].ledger.summary("j1")]
+        if much < 4 << 20:
+            raw = open_box(w.seal, end.results[0].sealed, w.contract.hash())
+            assert len(open_result(raw, w.homes["shop"].card, w.contract.hash(), "one", 1)["told"]) == much
+            assert tags == ["parley.result/1"]
+            return
+        assert (failure(end).code, end.retryable, end.step) == ("result_too_large", False, "one")
+        assert "4 MiB" in end.cause
+        assert end.hint
+        assert tags == []  # nothing left, and nothing is on the books
+
+    run(tmp_path, body)
+
+
 def test_a_cancellation_that_overtakes_its_start_holds(tmp_path: Path) -> None:
     async def body(w: World) -> None:
         await w.agreed(pace(wait=True))

@@ -40,6 +40,7 @@ class Params(BaseModel):
     gap: float = 0.0
     think: float = 0.0
     wait: bool = False  # the listener waits for one word more than there are
+    told: int = 0  # letters in the listener's result
 
 
 def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
@@ -78,4 +79,4 @@ async def listener(s: Session, inputs: StepInputs) -> StepOutputs:
         word = await s.at(word=k).recv(s.peer("speaker"), Word)
         total += int(word.values.sum())
     await asyncio.sleep(s.params.think)
-    return StepOutputs({"total": total}, {"total": total})
+    return StepOutputs({"total": total}, {"total": total, "told": "x" * s.params.told})
