@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from parley.coordinator.lifecycle import step as steps
+from parley.coordinator.lifecycle.machine import IllegalEvent
 from parley.coordinator.store import inbox, people, schedule, submit, views
 from parley.coordinator.store.database import Database
 from parley.coordinator.store.models import AttemptRow, Base, EventRow, InboxRow, JobRow, LeaseRow, OutboxRow, VouchRow
@@ -566,3 +567,43 @@ def test_a_renewal_needs_the_enrolled_identity_and_a_certificate_that_is_still_g
         with pytest.raises(ParleyError) as error:
             people.renew(world.db, party, f"5e{party}", asked(world.who[party], party), ca)
         assert error.value.code == "certificate_refused"
+
+
+def test_one_move_that_is_due_and_illegal_does_not_hold_up_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [submit.submit(world.db, world.submission(), [])[0] for _ in range(3)]
+    real = schedule.move_job
+
+    def move(tx: Tx, row: JobRow, event: object) -> None:
+        real(tx, row, event)
+        if row.id == jobs[1]:
+            raise IllegalEvent("job", event)
+
+    monkeypatch.setattr(schedule, "move_job", move)
+    world.clock.now += 601
+    assert schedule.due(world.db) == 1
+    states = [views.detail(world.db, job)["state"] for job in jobs]
+    assert states[1] == "submitted"  # and nothing of its half-way move is left
+    assert "submitted" not in (states[0], states[2])
+    assert [e["kind"] for e in views.events(world.db, jobs[1], 0)["events"]] == ["job"]
+    monkeypatch.undo()
+    assert schedule.due(world.db) == 0
+    assert views.detail(world.db, jobs[1])["state"] == states[0]
+
+
+def test_one_lease_that_cannot_be_lost_does_not_hold_up_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [world.ready() for _ in range(2)]
+    assert schedule.lease_ready(world.db, {"lender": 2, "bureau": 2}) == 2
+    real = inbox.move_step
+
+    def move(tx: Tx, job: JobRow, row: Any, event: object) -> None:
+        if job.id == jobs[0]:
+            raise IllegalEvent("step", event)
+        real(tx, job, row, event)
+
+    monkeypatch.setattr(inbox, "move_step", move)
+    inbox.lost(world.db, "bureau", "bureau does not answer.")
+    assert [world.step(job)["state"] for job in jobs] == ["running", "settling"]
