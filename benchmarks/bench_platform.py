@@ -1,4 +1,4 @@
-"""Whole protocols against the bare arithmetic they cannot do without, in one process and one run.
+"""Whole protocols, a job's control plane and its pipes against what they cannot do without, in one run.
 
 python benchmarks/bench_platform.py      prints a table, writes build/bench/platform.json
 """
@@ -23,6 +23,8 @@ import rbcl
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from bench_crypto import curve_rows, paillier_rows, sealing_rows
+from platform_control import control_rows
+from platform_pipes import pipe_rows
 from rows import Row, one_thread, publish, seconds
 
 from parley.crypto import curve
@@ -153,7 +155,7 @@ def squares(numbers: list[Any], modulus: Any) -> list[Any]:
 
 
 def main() -> None:
-    rows = [*psi_rows(), *boosting_rows()]
+    rows = [*psi_rows(), *boosting_rows(), *control_rows(), *pipe_rows()]
     with one_thread():
         rows += [*paillier_rows(), *curve_rows(), *sealing_rows()]
     publish("platform", "The platform against its yardsticks", rows)

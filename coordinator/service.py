@@ -137,7 +137,7 @@ async def serve(home: Path, stop: asyncio.Event | None = None) -> None:
 
 async def _run(home: Path, config: Config, hub: Hub, stop: asyncio.Event) -> None:
     ca = tls.KeyPair((home / "ca.key").read_bytes(), (home / "ca.pem").read_bytes())
-    control, relay = Control(hub), Relay(hub)
+    control, relay = Control(hub, ca), Relay(hub)
     site = Site(hub, ca, config.rest(), config.grpc())
     async with _grpc(home, config, control, relay), _rest(home, config, site) as server:
         log.info("started rest=%s grpc=%s", config.rest(), config.grpc())

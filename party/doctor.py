@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import email.utils
+import json
 import socket
 import time
 from pathlib import Path
@@ -13,13 +14,13 @@ from parley.party.enrol import client
 from parley.party.files import exposed
 from parley.party.home import PartyHome
 from parley.wire.errors import ParleyError
-from parley.wire.tls import channel_credentials, expires
+from parley.wire.tls import channel_credentials, due, expires
 
 __all__ = ["Check", "checks"]
 
 TIMEOUT_S = 5.0
 MAX_SKEW_S = 60.0
-RENEW_DAYS = 14
+STATUS = "status.json"
 
 
 def checks(home: PartyHome) -> list[Check]:
@@ -28,7 +29,7 @@ def checks(home: PartyHome) -> list[Check]:
     out += [processor(), torch_build(), isolation(), listening(home.config.listen)]
     if not home.joined:
         return [*out, Check("coordinator", False, "not joined yet", "Run: parley party join INVITE")]
-    return [*out, certificate(home.tls().certificate), *rest(home), control_link(home)]
+    return [*out, certificate(home.tls().certificate, failed=renewal_failure(home)), *rest(home), control_link(home)]
 
 
 def permissions(root: Path) -> Check:
@@ -53,11 +54,27 @@ def ledger(home: PartyHome) -> Check:
         return Check("ledger", False, e.cause, e.hint)
 
 
-def certificate(pem: bytes, now: dt.datetime | None = None) -> Check:
-    """Days left on the party's certificate."""
+def certificate(pem: bytes, now: dt.datetime | None = None, failed: str = "") -> Check:
+    """Days left on the party's certificate; from two thirds of its life on a running daemon has renewed it.
+
+    `failed`: why the daemon has no newer one, in its own words.
+    """
     left = (expires(pem) - (now or dt.datetime.now(dt.UTC))).days
-    detail = f"{left} days left" if left >= 0 else f"expired {-left} days ago"
-    return Check("certificate", left >= RENEW_DAYS, detail, "Ask for a new invite and join again.")
+    if left < 0:
+        return Check("certificate", False, f"expired {-left} days ago", "Ask for a new invite and join again.")
+    if not due(pem, now):
+        return Check("certificate", True, f"{left} days left, renewed in time by the daemon")
+    detail = f"{left} days left, and not renewed: {failed or 'no daemon has asked'}"
+    return Check("certificate", False, detail, "The daemon renews it as soon as it runs and is connected.")
+
+
+def renewal_failure(home: PartyHome) -> str:
+    """What the running daemon says of its last attempt to renew; nothing when it says nothing."""
+    try:
+        found = json.loads((home.path / STATUS).read_bytes()).get("renewal") or {}
+    except (OSError, ValueError):
+        return ""
+    return str(found.get("cause", ""))[:300]
 
 
 def rest(home: PartyHome) -> list[Check]:

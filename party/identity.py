@@ -46,7 +46,7 @@ def join(home: PartyHome, invite: str | Invite) -> None:
     with client(inv.rest, authority) as c:
         answer = call(c, "POST", "/v1/enrol", body)
     certificate = _text(answer, "certificate").encode()
-    _check_certificate(certificate, key, authority, home.name)
+    check_certificate(certificate, key, authority, home.name)
     if "ca" in answer:
         accept_authority(_text(answer, "ca").encode(), inv.ca)
     home.set_membership(KeyPair(key, certificate), authority, _text(answer, "bearer"))
@@ -106,8 +106,8 @@ def pin_card(home: PartyHome, card: Card) -> Card:
     return card
 
 
-def _check_certificate(certificate: bytes, key: bytes, authority: bytes, name: str) -> None:
-    """What came back is for our key and name, and the pinned authority signed it."""
+def check_certificate(certificate: bytes, key: bytes, authority: bytes, name: str) -> None:
+    """What came back is for our key and name, and the pinned authority signed it; ParleyError "bad_certificate"."""
     refused = ParleyError("bad_certificate", "The coordinator issued a certificate that is not for this party.")
     try:
         issued = x509.load_pem_x509_certificate(certificate)

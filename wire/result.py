@@ -11,26 +11,44 @@ from typing import Any
 
 from parley.crypto.errors import CryptoError
 from parley.crypto.sign import SigningKey
-from parley.wire.canonical import canonical, parse
+from parley.wire.canonical import MAX_DOCUMENT, canonical, parse
 from parley.wire.errors import ParleyError
 from parley.wire.identity import Card
 
 RESULT = "result/1"
+MAX_RESULT = MAX_DOCUMENT  # sealed, it still fits a control message of 8 MiB
 
 
 def sign_result(key: SigningKey, contract_hash: bytes, step: str, attempt: int, result: dict[str, Any]) -> bytes:
     """The canonical document to seal: the result and its party's signature.
 
-    ParleyError "bad_result" for what its reader could not parse: over 4 MiB, nested too deeply, or not a finite number.
+    ParleyError "result_too_large" over 4 MiB, "bad_result" for what is nested too deeply or not a finite number.
     """
     try:
         signature = key.sign(_signed(contract_hash, step, attempt, result), RESULT)
         plaintext = canonical({"result": result, "signature": signature.hex()})
-        parse(plaintext)
+        read_result(plaintext)
     except ValueError:
-        cause = "The result of a step is too large, too deep or not finite."
-        raise ParleyError("bad_result", cause, "Ask the step for less.", step=step) from None
+        raise _bad().located(step=step) from None
+    except ParleyError as problem:
+        raise problem.located(step=step) from None
     return plaintext
+
+
+def read_result(raw: bytes) -> Any:
+    """A result's document; ParleyError "result_too_large", "bad_result"."""
+    if len(raw) > MAX_RESULT:
+        raise ParleyError(
+            "result_too_large", f"A step's result is larger than {MAX_RESULT >> 20} MiB.", "Ask for less of it."
+        )
+    try:
+        return parse(raw)
+    except ValueError:
+        raise _bad() from None
+
+
+def _bad() -> ParleyError:
+    return ParleyError("bad_result", "A step's result is nested too deeply or not finite.", "This is a defect.")
 
 
 def open_result(plaintext: bytes, card: Card, contract_hash: bytes, step: str, attempt: int) -> dict[str, Any]:

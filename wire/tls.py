@@ -9,14 +9,17 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import ipaddress
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from parley.wire.canonical import canonical
 from parley.wire.errors import ParleyError
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 CA_DAYS = 3650
 CERT_DAYS = 90
 SKEW = dt.timedelta(minutes=5)
+RENEWAL = "renewal/1"  # the context of an identity key's signature under a renewal
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,43 @@ def expires(certificate_pem: bytes) -> dt.datetime:
     return x509.load_pem_x509_certificate(certificate_pem).not_valid_after_utc
 
 
+def due(certificate_pem: bytes, now: dt.datetime | None = None) -> bool:
+    """Whether two thirds of the certificate's life are over, so that it is time for the next one."""
+    certificate = x509.load_pem_x509_certificate(certificate_pem)
+    begun, ended = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return (now or dt.datetime.now(dt.UTC)) >= begun + (ended - begun) * 2 / 3
+
+
+def renewal(name: str, csr: bytes) -> bytes:
+    """What a party signs with its identity key to get a certificate for a new transport key."""
+    return canonical([name, hashlib.sha256(csr).hexdigest()])
+
+
+def require_current(certificate_pem: bytes, owner: str, hint: str) -> None:
+    """ParleyError "certificate_expired", naming the owner, once the certificate's time is over."""
+    if expires(certificate_pem) <= dt.datetime.now(dt.UTC):
+        raise _expired(owner, hint)
+
+
+def refusal(details: str | None, owner: str, hint: str) -> ParleyError | None:
+    """Why a handshake failed on the other side's certificate, read from what gRPC says of it; None for another cause.
+
+    "certificate_expired" or "certificate_refused", naming the owner of the certificate.
+    """
+    said = details or ""
+    if "CERTIFICATE_VERIFY_FAILED" not in said:
+        return None
+    if "certificate has expired" in said:
+        return _expired(owner, hint)
+    return ParleyError(
+        "certificate_refused", f"The certificate of {owner} was not issued by the pinned authority for it.", hint
+    )
+
+
+def _expired(owner: str, hint: str) -> ParleyError:
+    return ParleyError("certificate_expired", f"The certificate of {owner} has expired.", hint)
+
+
 def serial(certificate_pem: bytes) -> str:
     return format(x509.load_pem_x509_certificate(certificate_pem).serial_number, "x")
 
@@ -141,6 +182,19 @@ def server_credentials(pair: KeyPair, authority_pem: bytes) -> grpc.ServerCreden
     return grpc.ssl_server_credentials(
         [(pair.key, pair.certificate)], root_certificates=authority_pem, require_client_auth=True
     )
+
+
+def renewed_server_credentials(current: Callable[[], KeyPair], authority_pem: bytes) -> grpc.ServerCredentials:
+    """As `server_credentials`, with the pair that `current` gives before each handshake (on a thread of gRPC's)."""
+    import grpc
+
+    def configured() -> grpc.ServerCertificateConfiguration:
+        held = current()
+        return grpc.ssl_server_certificate_configuration(
+            [(held.key, held.certificate)], root_certificates=authority_pem
+        )
+
+    return grpc.dynamic_ssl_server_credentials(configured(), configured, require_client_authentication=True)
 
 
 def channel_credentials(pair: KeyPair, authority_pem: bytes) -> grpc.ChannelCredentials:
@@ -158,8 +212,12 @@ def _issue(
     now: dt.datetime | None,
 ) -> bytes:
     now = now or dt.datetime.now(dt.UTC)
-    csr = x509.load_pem_x509_csr(csr_pem)
-    if not csr.is_signature_valid:
+    try:
+        csr = x509.load_pem_x509_csr(csr_pem)
+        good = csr.is_signature_valid
+    except (ValueError, UnsupportedAlgorithm):
+        raise ParleyError("bad_certificate_request", "The certificate request cannot be read.") from None
+    if not good:
         raise ParleyError("bad_certificate_request", "A certificate request is not signed by its own key.")
     issuer = x509.load_pem_x509_certificate(authority.certificate)
     builder = (

@@ -141,7 +141,7 @@ def _open_routes(app: FastAPI, site: Site) -> None:
         if kind == "party":
             if body.csr is None:
                 raise ParleyError("bad_request", "A party enrols with a certificate request.")
-            certificate = _issue(site.authority, body.csr, name)
+            certificate = tls.issue_party(site.authority, body.csr.encode(), name)
             certified = people.Certified(tls.serial(certificate), tls.expires(certificate).timestamp())
         bearer = await hub.store(people.enrol, hub.db, body.token, card, certified)
         return m.EnrolOut(
@@ -151,13 +151,6 @@ def _open_routes(app: FastAPI, site: Site) -> None:
             coordinator=hub.name,
             bearer=bearer,
         )
-
-
-def _issue(authority: tls.KeyPair, csr: str, name: str) -> bytes:
-    try:
-        return tls.issue_party(authority, csr.encode(), name)
-    except ValueError:
-        raise ParleyError("bad_certificate_request", "The certificate request cannot be read.") from None
 
 
 # ---------------------------------------------------------------- people and parties

@@ -25,9 +25,10 @@ MAX_RUNNING = 1024
 
 @dataclass
 class Stream:
-    """One open link. `direct` holds acknowledgements and rosters, which need no delivery guarantee."""
+    """One open link. `direct` holds acknowledgements, rosters and certificates, which need no delivery guarantee."""
 
     party: str
+    serial: str  # of the certificate it was opened with
     direct: list[pb.Instruction] = field(default_factory=list)
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -41,8 +42,8 @@ def certificate_of(context: Any) -> bytes:
 class Control:
     """Serves Connect."""
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(self, hub: Hub, authority: tls.KeyPair) -> None:
+        self._hub, self._authority = hub, authority
         self._streams: dict[str, Stream] = {}
         hub.on_sever = self.sever
         hub.on_roster = self._roster_changed
@@ -50,14 +51,14 @@ class Control:
     async def connect(self, requests: AsyncIterator[pb.PartyEvent], context: Any) -> None:
         """One link from Hello to its end."""
         try:
-            hello = await self._hello(requests, context)
+            hello, serial = await self._hello(requests, context)
         except ParleyError as problem:
             log.warning("link_refused code=%s party=%s", problem.code, problem.party)
             await context.write(pb.Instruction(problem=pb.Problem(json=canonical(problem.to_dict()))))
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, problem.code)
             return
         party = hello.party
-        stream = await self._open(hello)
+        stream = await self._open(hello, serial)
         reader = asyncio.ensure_future(self._read(stream, requests))
         try:
             await self._write(stream, context)
@@ -70,23 +71,24 @@ class Control:
                 self._hub.move_link(party, links.Dropped(monotonic()))
                 log.info("link_down party=%s", party)
 
-    async def _hello(self, requests: AsyncIterator[pb.PartyEvent], context: Any) -> pb.Hello:
+    async def _hello(self, requests: AsyncIterator[pb.PartyEvent], context: Any) -> tuple[pb.Hello, str]:
+        """The Hello, and the serial number of the certificate it came under."""
         pem = certificate_of(context)
-        party = tls.party_of(pem)
-        await self._hub.store(people.check_certificate, self._hub.db, party, tls.serial(pem))
+        party, serial = tls.party_of(pem), tls.serial(pem)
+        await self._hub.store(people.check_certificate, self._hub.db, party, serial)
         try:
             first = await asyncio.wait_for(anext(aiter(requests)), HELLO_S)
         except (TimeoutError, StopAsyncIteration):
             raise ParleyError("no_hello", "The link opened without a Hello.", party=party) from None
         if first.WhichOneof("kind") != "hello" or first.hello.party != party:
             raise ParleyError("wrong_name", "The Hello names another party than the certificate.", party=party)
-        await self._hub.store(people.arrived, self._hub.db, first.hello)
-        return first.hello
+        await self._hub.store(people.arrived, self._hub.db, first.hello, serial)
+        return first.hello, serial
 
-    async def _open(self, hello: pb.Hello) -> Stream:
+    async def _open(self, hello: pb.Hello, serial: str) -> Stream:
         party, hub = hello.party, self._hub
         self.sever(party)
-        stream = Stream(party)
+        stream = Stream(party, serial)
         self._streams[party] = stream
         running = [(r.job, r.step, int(r.attempt)) for r in hello.running[:MAX_RUNNING]]
         await hub.store(inbox.reconcile, hub.db, party, running, hub.timing.lease)
@@ -131,11 +133,24 @@ class Control:
             await hub.store(inbox.acknowledge, hub.db, party, event.ack.id)
         elif kind == "progress":
             self._progress(party, event.progress)
+        elif kind == "renew":
+            stream.direct.append(pb.Instruction(certificate=await self._renewed(stream, event.renew)))
+            hub.mailbox(party).set()
         elif event.id:
             outcome = await hub.store(inbox.receive, hub.db, party, event)
             log.info("event party=%s kind=%s outcome=%s", party, kind, outcome)
             stream.direct.append(pb.Instruction(ack=pb.Ack(id=event.id)))
             hub.mailbox(party).set()
+
+    async def _renewed(self, stream: Stream, asked: pb.Renew) -> pb.Certificate:
+        hub, party = self._hub, stream.party
+        try:
+            pem = await hub.store(people.renew, hub.db, party, stream.serial, asked, self._authority)
+        except ParleyError as problem:
+            log.warning("renewal_refused party=%s code=%s", party, problem.code)
+            return pb.Certificate(problem=pb.Problem(json=canonical(problem.to_dict())))
+        log.info("certificate_renewed party=%s", party)
+        return pb.Certificate(pem=pem)
 
     def _progress(self, party: str, p: pb.StepProgress) -> None:
         values = {

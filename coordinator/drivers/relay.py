@@ -55,6 +55,10 @@ class Relay:
             return
         pipe.present.add(me)
         try:
+            # Again: whoever ended the attempt after the first look could not see this pipe yet.
+            if not await self._current(key, me, peer):
+                await context.abort(grpc.StatusCode.PERMISSION_DENIED, "stale_attempt")
+                return
             await self._carry(pipe, me, peer, requests, context)
         finally:
             pipe.present.discard(me)
@@ -71,9 +75,14 @@ class Relay:
             attempt = int(given["parley-attempt"])
         except (KeyError, ValueError):
             raise ParleyError("bad_pipe", "A pipe was opened without its address.", party=me) from None
-        if not await self._hub.store(schedule.may_pipe, self._hub.db, job, step, attempt, me, peer):
+        one, other = sorted((me, peer))
+        key = (job, step, attempt, one, other)
+        if not await self._current(key, me, peer):
             raise ParleyError("stale_attempt", "The attempt is over, or these two have no part in it.", party=me)
-        return (job, step, attempt, *sorted((me, peer))), me, peer  # type: ignore[return-value]  # two names, sorted
+        return key, me, peer
+
+    async def _current(self, key: Key, me: str, peer: str) -> bool:
+        return await self._hub.store(schedule.may_pipe, self._hub.db, *key[:3], me, peer)
 
     async def _carry(self, pipe: Pipe, me: str, peer: str, requests: AsyncIterator[pb.Frame], context: Any) -> None:
         if len(pipe.present) == 2:

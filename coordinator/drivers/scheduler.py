@@ -34,8 +34,9 @@ class Scheduler:
                 await hub.store(submit.begin, hub.db, job)
             elif hub.db.clock() - since > hub.timing.grace:
                 await hub.store(submit.fail, hub.db, job, _offline(missing, hub.timing.grace))
-        await hub.store(schedule.due, hub.db)
-        await hub.store(inbox.lose_suspects, hub.db)
+        blocked = await hub.store(schedule.due, hub.db) + await hub.store(inbox.lose_suspects, hub.db)
+        if blocked:
+            log.warning("due_blocked count=%d", blocked)
         await hub.store(schedule.lease_ready, hub.db, hub.online())
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -23,6 +23,10 @@ T = TypeVar("T")
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_MS = 10_000
 TRIES = 5
+_READS = "parley_reads"
+# One writer at a time, as on SQLite, and taken before the snapshot, so that writers queue instead of colliding. Rows
+# are then numbered in the order in which they are committed, and who asks for what is newer than n misses nothing.
+LOCK = text("LOCK TABLE alembic_version IN SHARE ROW EXCLUSIVE MODE")
 
 
 class Database:
@@ -33,6 +37,10 @@ class Database:
         self.waits = waits or Waits()
         self.touched: Callable[[Touched], None] = lambda _: None
         self._engine = _open(url)
+        snapshot = (
+            {"isolation_level": "REPEATABLE READ"} if self._engine.dialect.name == "postgresql" else {_READS: True}
+        )
+        self._reads = self._engine.execution_options(**snapshot)
 
     def migrate(self) -> None:
         """Bring the schema to this software's version; ParleyError "database_newer" for one from the future."""
@@ -75,9 +83,9 @@ class Database:
         return result
 
     def read(self, work: Callable[[Session], T]) -> T:
-        """Run `work` on a consistent snapshot and change nothing."""
+        """Run `work` on a consistent snapshot and change nothing; it waits for no writer and holds none up."""
         try:
-            with Session(self._engine, autoflush=False) as session:
+            with Session(self._reads, autoflush=False) as session:
                 result = work(session)
                 session.rollback()
                 return result
@@ -87,6 +95,8 @@ class Database:
     @contextmanager
     def _transaction(self) -> Iterator[Tx]:
         with Session(self._engine, expire_on_commit=False) as session, session.begin():
+            if self._engine.dialect.name == "postgresql":
+                session.execute(LOCK)
             yield Tx(session, self.clock(), self.waits)
 
 
@@ -122,7 +132,8 @@ def _sqlite_connect(connection: Any, _: Any) -> None:
 
 def _sqlite_begin(connection: Any) -> None:
     # The write lock is taken first, so that a transaction never fails half-way for want of it.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    reads = connection.get_execution_options().get(_READS, False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
 def _conflict(error: OperationalError) -> bool:

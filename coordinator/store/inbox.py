@@ -6,6 +6,7 @@ fencing token, checked in the very statement that takes the lease back. Not guar
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -27,7 +28,7 @@ from parley.coordinator.store.models import (
     StepRow,
     VouchRow,
 )
-from parley.coordinator.store.moves import move_job, move_step, start_id
+from parley.coordinator.store.moves import alone, move_job, move_step, start_id
 from parley.coordinator.store.tx import Tx
 from parley.crypto.errors import CryptoError
 from parley.wire.canonical import parse
@@ -281,7 +282,7 @@ def lost(db: Database, party: str, cause: str) -> None:
     def work(tx: Tx) -> None:
         held = select(LeaseRow).where(LeaseRow.party == party, LeaseRow.state == "held")
         for lease in list(tx.session.scalars(held)):
-            _lose(tx, lease, cause)
+            alone(tx, partial(_lose, tx, lease, cause))
 
     db.transact(work)
 
@@ -321,13 +322,16 @@ def reconcile(db: Database, party: str, running: list[tuple[str, str, int]], gra
     db.transact(work)
 
 
-def lose_suspects(db: Database) -> None:
-    def work(tx: Tx) -> None:
-        due = select(LeaseRow).where(LeaseRow.state == "held", LeaseRow.suspect_by <= tx.now)
-        for lease in list(tx.session.scalars(due)):
-            _lose(tx, lease, f"{lease.party} was restarted and does not run this step any more.")
+def lose_suspects(db: Database) -> int:
+    """Losing what a restarted party does not run any more; how many leases could not be moved."""
 
-    db.transact(work)
+    def work(tx: Tx) -> int:
+        due = select(LeaseRow).where(LeaseRow.state == "held", LeaseRow.suspect_by <= tx.now)
+        cause = "{} was restarted and does not run this step any more."
+        lost = [partial(_lose, tx, lease, cause.format(lease.party)) for lease in tx.session.scalars(due)]
+        return sum(not alone(tx, lose) for lose in lost)
+
+    return db.transact(work)
 
 
 __all__ = ["Stale", "acknowledge", "lose_suspects", "lost", "mail", "problem_of", "receive", "reconcile"]

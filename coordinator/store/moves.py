@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlalchemy import delete, update
 
 from parley.coordinator.contracts.assemble import assemble, prepare, signature_request
 from parley.coordinator.lifecycle import job as jobs
 from parley.coordinator.lifecycle import step as steps
+from parley.coordinator.lifecycle.machine import IllegalEvent
 from parley.coordinator.store.models import (
     AttemptRow,
     CardRow,
@@ -21,6 +24,17 @@ from parley.coordinator.store.tx import Tx
 from parley.wire.contract import PartyOffer
 from parley.wire.errors import ParleyError
 from parley.wire.pb import parley_pb2 as pb
+
+
+def alone(tx: Tx, move: Callable[[], None]) -> bool:
+    """Make one move of several in this transaction; one that is illegal is undone and leaves the others be."""
+    try:
+        with tx.session.begin_nested():
+            move()
+    except IllegalEvent:
+        return False
+    return True
+
 
 # ---------------------------------------------------------------- jobs
 
@@ -244,4 +258,4 @@ def _open_dependents(tx: Tx, job: JobRow, ended: StepRow) -> None:
         move_job(tx, job, jobs.StepsFinished())
 
 
-__all__ = ["CardRow", "load_job", "load_step", "move_job", "move_step", "start_id"]
+__all__ = ["CardRow", "alone", "load_job", "load_step", "move_job", "move_step", "start_id"]

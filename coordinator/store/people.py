@@ -14,9 +14,11 @@ from sqlalchemy.orm import Session
 from parley.coordinator.store.database import Database
 from parley.coordinator.store.models import BearerRow, CardRow, CertificateRow, InviteRow, VouchRow
 from parley.coordinator.store.tx import Tx
+from parley.crypto.errors import CryptoError
 from parley.wire.errors import ParleyError
 from parley.wire.identity import Card
 from parley.wire.pb import parley_pb2 as pb
+from parley.wire.tls import RENEWAL, KeyPair, expires, issue_party, renewal, serial
 
 INVITE_S = 7 * 86400
 Role = Literal["admin", "person", "party"]
@@ -163,18 +165,43 @@ def check_certificate(db: Database, party: str, serial: str) -> None:
     def work(session: Session) -> None:
         row = session.get(CertificateRow, serial)
         if row is None or row.party != party or row.revoked is not None or row.expires <= db.clock():
-            raise ParleyError(
-                "certificate_refused",
-                f"The certificate shown for {party} is expired, revoked or not the current one.",
-                "Ask the coordinator's operator for a new invite and run `parley party join`.",
-                party=party,
-            )
+            raise refused(party)
 
     db.read(work)
 
 
-def arrived(db: Database, hello: pb.Hello) -> None:
-    """Record what a party's Hello says; ParleyError "wrong_card" unless the card is the enrolled one."""
+def renew(db: Database, party: str, shown: str, request: pb.Renew, authority: KeyPair) -> bytes:
+    """A certificate (PEM) for a party's new transport key, asked for with its enrolled identity key.
+
+    The one whose serial number was `shown` stays good until a link opens with the new one: the answer may be lost on
+    its way. ParleyError "certificate_refused", "bad_signature", "bad_certificate_request".
+    """
+
+    def work(tx: Tx) -> bytes:
+        held, row = tx.session.get(CertificateRow, shown), tx.card(party)
+        if held is None or row is None or held.revoked is not None or held.expires <= tx.now:
+            raise refused(party)
+        try:
+            Card.from_text(row.card).verify_key.verify(request.signature, renewal(party, request.csr), RENEWAL)
+        except CryptoError:
+            raise ParleyError(
+                "bad_signature", f"The renewal is not signed with the identity that {party} enrolled.", party=party
+            ) from None
+        pem = issue_party(authority, request.csr, party)
+        lost = (CertificateRow.party == party, CertificateRow.serial != shown, CertificateRow.revoked.is_(None))
+        tx.session.execute(update(CertificateRow).where(*lost).values(revoked=tx.now))
+        until = expires(pem).timestamp()
+        tx.session.add(CertificateRow(serial=serial(pem), party=party, issued=tx.now, expires=until, revoked=None))
+        return pem
+
+    return db.transact(work)
+
+
+def arrived(db: Database, hello: pb.Hello, shown: str = "") -> None:
+    """Record what a party's Hello says; ParleyError "wrong_card" unless the card is the enrolled one.
+
+    Certificates older than the one that was `shown` (its serial number) end: the party has got the newer one.
+    """
     card = Card.read(hello.card)
 
     def work(tx: Tx) -> None:
@@ -188,6 +215,11 @@ def arrived(db: Database, hello: pb.Hello) -> None:
             )
         row.declarations = {name: digest.hex() for name, digest in hello.declarations.items()}
         row.version, row.capacity, row.last_seen = hello.version[:64], max(1, min(hello.capacity, 1024)), tx.now
+        if (current := tx.session.get(CertificateRow, shown)) is not None:
+            older = (CertificateRow.party == hello.party, CertificateRow.issued < current.issued)
+            tx.session.execute(
+                update(CertificateRow).where(*older, CertificateRow.revoked.is_(None)).values(revoked=tx.now)
+            )
 
     db.transact(work)
 
@@ -228,6 +260,15 @@ def bad_invite() -> ParleyError:
         "bad_invite",
         "The invite is unknown, used, expired, or for another name.",
         "Ask the coordinator's operator for a new one: `parley coordinator invite NAME`.",
+    )
+
+
+def refused(party: str) -> ParleyError:
+    return ParleyError(
+        "certificate_refused",
+        f"The certificate shown for {party} is expired, revoked or not the current one.",
+        "Ask the coordinator's operator for a new invite and run `parley party join`.",
+        party=party,
     )
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from parley.coordinator.lifecycle import job as jobs
 from parley.coordinator.lifecycle import step as steps
-from parley.coordinator.lifecycle.machine import IllegalEvent
 from parley.coordinator.lifecycle.queue import Ready, choose
 from parley.coordinator.store.database import Database
 from parley.coordinator.store.models import JobRow, LeaseRow, StepRow
-from parley.coordinator.store.moves import move_job, move_step
+from parley.coordinator.store.moves import alone, move_job, move_step
 from parley.coordinator.store.tx import Tx
 from parley.wire.errors import ParleyError
 
@@ -55,25 +55,33 @@ def _running(tx: Tx) -> dict[str, int]:
     return {who: int(n) for who, n in tx.session.execute(counted).all()}
 
 
-def due(db: Database) -> None:
-    """Settle steps, end jobs past their deadline, and finish closings nobody answers any more."""
+def due(db: Database) -> int:
+    """Settle steps, end jobs past their deadline, and finish closings nobody answers any more.
 
-    def work(tx: Tx) -> None:
+    How many could not be moved: each moves or stays by itself. Most of those moved on in the same moment.
+    """
+
+    def work(tx: Tx) -> int:
+        moves: list[Callable[[], None]] = []
         settling = select(StepRow).where(StepRow.state == "settling", StepRow.settle_by <= tx.now)
-        for step in list(tx.session.scalars(settling)):
-            move_step(tx, tx.job(step.job), step, steps.Settled())
+        for step in tx.session.scalars(settling):
+            moves.append(partial(_settle, tx, step))
         active = ("submitted", "preparing", "contracting", "agreeing", "running")
-        for job in list(tx.session.scalars(select(JobRow).where(JobRow.state.in_(active), JobRow.deadline <= tx.now))):
+        for job in tx.session.scalars(select(JobRow).where(JobRow.state.in_(active), JobRow.deadline <= tx.now)):
             problem = ParleyError(
                 "deadline", "The job did not end by its deadline.", "Give it a later `deadline`, or less to do."
             )
-            _try(tx, job, jobs.Failed(problem))
+            moves.append(partial(move_job, tx, job, jobs.Failed(problem)))
         closing = select(JobRow).where(JobRow.state == "closing", JobRow.close_by <= tx.now)
-        for job in list(tx.session.scalars(closing)):
-            _try(tx, job, jobs.CloseExpired())
+        for job in tx.session.scalars(closing):
+            moves.append(partial(move_job, tx, job, jobs.CloseExpired()))
+        return sum(not alone(tx, move) for move in moves)
 
-    if _anything_due(db):
-        db.transact(work)
+    return db.transact(work) if _anything_due(db) else 0
+
+
+def _settle(tx: Tx, step: StepRow) -> None:
+    move_step(tx, tx.job(step.job), step, steps.Settled())
 
 
 def _anything_due(db: Database) -> bool:
@@ -90,13 +98,6 @@ def _anything_due(db: Database) -> bool:
         return session.scalar(step) is not None or session.scalar(job) is not None
 
     return db.read(work)
-
-
-def _try(tx: Tx, job: JobRow, event: object) -> None:
-    try:
-        move_job(tx, job, event)
-    except IllegalEvent:
-        return  # it moved on by itself in the same moment
 
 
 def holders(db: Database) -> list[str]:

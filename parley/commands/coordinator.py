@@ -48,13 +48,16 @@ def start(
     """Serve until stopped."""
     import asyncio
 
-    from parley.commands import process
     from parley.coordinator import service
+    from parley.party import process
+    from parley.wire.errors import ParleyError
 
     where = kind_home(home, "coordinator")
     if detach:
         pid = process.spawn(where, "coordinator", ["coordinator", "start", "--home", str(where)])
-        process.until(lambda: _health(where) is not None, pid, where, "coordinator")
+        if not process.until(lambda: _health(where) is not None, pid, where, "coordinator"):
+            process.stop(where, "coordinator")  # nobody would know of it any more
+            raise ParleyError("did_not_start", "The coordinator did not answer in time.", f"Read {where / 'log'}.")
         out({"pid": pid, **_facts(where)}, as_json, f"Coordinator runs (process {pid}) at {_facts(where)['rest']}")
         return
     service.configure_log()
@@ -65,7 +68,7 @@ def start(
 @app.command()
 def stop(home: Home = None, as_json: Json = False) -> None:
     """Stop it; jobs go on when it is started again."""
-    from parley.commands import process
+    from parley.party import process
 
     stopped = process.stop(kind_home(home, "coordinator"), "coordinator")
     out({"stopped": stopped}, as_json, "Coordinator stopped." if stopped else "It was not running.")

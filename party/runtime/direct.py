@@ -10,8 +10,8 @@ from typing import Any
 import grpc
 
 from parley.party.home import PartyHome
-from parley.party.runtime.desk import log
-from parley.party.runtime.link import OPTIONS
+from parley.party.runtime.desk import Desk, log
+from parley.party.runtime.link import OPTIONS, own_pair
 from parley.party.runtime.pipes import CallEnd
 from parley.wire import tls
 from parley.wire.errors import ParleyError
@@ -40,9 +40,10 @@ class ServedEnd:
 
 
 class Listener(rpc.PeerServicer):
-    """Serves Peer.Pipe; an unexpected pipe is refused."""
+    """Serves Peer.Pipe; an unexpected pipe is refused, and so is a peer that is not, or no longer, believed here."""
 
-    def __init__(self) -> None:
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
         self._expected: dict[Key, asyncio.Future[ServedEnd]] = {}
 
     async def accept(self, key: Key) -> ServedEnd:
@@ -67,6 +68,10 @@ class Listener(rpc.PeerServicer):
         except (ParleyError, KeyError, ValueError):
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, "bad_pipe")
             return
+        if await self._desk.do(self._desk.home.peers.believed, peer) is None:
+            log.warning("direct_refused peer=%s code=unpinned_peer", peer)
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "unpinned_peer")
+            return
         for _ in range(100):  # the peer may be a moment earlier than our own Start
             if key in self._expected and not self._expected[key].done():
                 break
@@ -89,7 +94,7 @@ async def listening(home: PartyHome, listener: Listener) -> AsyncIterator[None]:
     server = grpc.aio.server(options=[*OPTIONS, ("grpc.so_reuseport", 0)])
     rpc.add_PeerServicer_to_server(listener, server)  # type: ignore[no-untyped-call]  # generated code has no types
     try:
-        server.add_secure_port(home.config.listen, tls.server_credentials(home.tls(), home.authority))
+        server.add_secure_port(home.config.listen, tls.renewed_server_credentials(home.tls, home.authority))
     except RuntimeError:
         raise ParleyError(
             "port_taken", f"{home.config.listen} is in use.", "Choose another `listen` in config.json."
@@ -103,10 +108,10 @@ async def listening(home: PartyHome, listener: Listener) -> AsyncIterator[None]:
 
 def dial(home: PartyHome, peer: str) -> grpc.aio.Channel:
     """A channel to a peer that listens; its certificate must be issued to that peer."""
-    credentials = tls.channel_credentials(home.tls(), home.authority)
+    credentials = tls.channel_credentials(own_pair(home), home.authority)
     options = [*OPTIONS, ("grpc.ssl_target_name_override", tls.party_host(peer))]
     return grpc.aio.secure_channel(home.config.routes[peer], credentials, options=options)
 
 
-def opened(channel: grpc.aio.Channel, metadata: tuple[tuple[str, str], ...]) -> CallEnd:
-    return CallEnd(rpc.PeerStub(channel).Pipe(metadata=metadata))  # type: ignore[no-untyped-call]  # generated code has no types
+def opened(channel: grpc.aio.Channel, metadata: tuple[tuple[str, str], ...], peer: str) -> CallEnd:
+    return CallEnd(rpc.PeerStub(channel).Pipe(metadata=metadata), peer)  # type: ignore[no-untyped-call]  # generated code has no types

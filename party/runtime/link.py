@@ -12,7 +12,9 @@ from typing import Any
 import grpc
 
 from parley import __version__
+from parley.party.home import PartyHome
 from parley.party.runtime.desk import Desk, log
+from parley.party.runtime.renewal import Renewal
 from parley.protocols import registry
 from parley.wire import tls
 from parley.wire.canonical import parse
@@ -34,6 +36,17 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 15.0
 Handle = Callable[[pb.Instruction], Awaitable[None]]
 
 
+def own_pair(home: PartyHome) -> tls.KeyPair:
+    """This party's key and certificate; ParleyError "not_joined" or "certificate_expired".
+
+    Looked at before anybody is dialled: the other side breaks a handshake off without saying why.
+    """
+    pair = home.tls()
+    hint = "Ask the coordinator's operator for a new invite and run `parley party join`."
+    tls.require_current(pair.certificate, home.name, hint)
+    return pair
+
+
 class Link:
     """Connects, says Hello, resends what is not acknowledged, and hands instructions on."""
 
@@ -42,6 +55,8 @@ class Link:
         self.connected_since: float | None = None
         self.problem: ParleyError | None = None
         self._failure: ParleyError | None = None
+        self.renewal = Renewal(desk.home)
+        self._renewed = False
         self.on_change: Callable[[], None] = lambda: None
 
     async def run(self) -> None:
@@ -55,6 +70,7 @@ class Link:
                 self.problem = problem
                 log.warning("link_refused code=%s cause=%s", problem.code, problem.cause)
             except grpc.aio.AioRpcError as e:
+                self.problem = tls.refusal(e.details(), "the coordinator", "Ask its operator to renew it.")
                 log.warning("link_lost code=%s", e.code().name)
             finally:
                 self.connected_since = None
@@ -65,17 +81,20 @@ class Link:
             wait = min(wait * 2, LONGEST_WAIT_S)
 
     def channel(self) -> grpc.aio.Channel:
+        """ParleyError "not_joined" or "certificate_expired"."""
         home = self._desk.home
-        credentials = tls.channel_credentials(home.tls(), home.authority)
+        credentials = tls.channel_credentials(own_pair(home), home.authority)
         return grpc.aio.secure_channel(home.config.coordinator_grpc, credentials, options=OPTIONS)
 
     async def _once(self) -> None:
         async with self.channel() as channel:
-            self._failure = None
+            self._failure, self._renewed = None, False
             call = rpc.CoordinatorStub(channel).Connect(self._watched())  # type: ignore[no-untyped-call]  # generated code has no types
             try:
                 async for instruction in call:
                     await self._heard(instruction)
+                    if self._renewed:
+                        return  # and come back with the new certificate, while the old one would still do
             except asyncio.CancelledError:
                 # gRPC answers a failure in `_events` by cancelling the call, which looks like our own cancellation.
                 task, failure = asyncio.current_task(), self._events_failure()
@@ -93,6 +112,9 @@ class Link:
             await desk.do(desk.home.store.ack, i.ack.id)
         elif kind == "roster":
             await desk.do(self._roster, i.roster)
+        elif kind == "certificate":
+            self._renewed = await desk.do(self.renewal.take, i.certificate)
+            self.on_change()
         elif kind == "problem":
             raise _told(i.problem.json)
         elif kind is not None and i.id:
@@ -143,6 +165,9 @@ class Link:
                 if event_id not in sent:
                     sent.add(event_id)
                     yield pb.PartyEvent.FromString(raw)
+            if (asked := await desk.do(self.renewal.ask)) is not None:
+                self.on_change()
+                yield asked
             notes, desk.notes = desk.notes, []
             for note in notes:
                 yield note

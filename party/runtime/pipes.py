@@ -14,6 +14,7 @@ import grpc
 
 from parley.crypto.errors import CryptoError
 from parley.crypto.seal import Channel, KKHandshake, StaticKey
+from parley.wire import tls
 from parley.wire.canonical import canonical
 from parley.wire.envelope import MAX_ENVELOPE, Envelope
 from parley.wire.errors import ParleyError
@@ -34,17 +35,30 @@ class End(Protocol):
 
 
 class CallEnd:
-    """An end that this party opened: to the coordinator, or to a peer that listens."""
+    """An end that this party opened at `host`: the coordinator, or a peer that listens.
 
-    def __init__(self, call: Any) -> None:
-        self._call = call
+    ParleyError "certificate_expired" or "certificate_refused" when the host's certificate is not accepted.
+    """
+
+    def __init__(self, call: Any, host: str) -> None:
+        self._call, self._host = call, host
 
     async def write(self, frame: pb.Frame) -> None:
-        await self._call.write(frame)
+        try:
+            await self._call.write(frame)
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as e:
+            raise await self._cause(e) from None
 
     async def read(self) -> pb.Frame | None:
-        frame = await self._call.read()
+        try:
+            frame = await self._call.read()
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as e:
+            raise await self._cause(e) from None
         return frame if isinstance(frame, pb.Frame) else None  # the end of a stream is a value of grpc's own
+
+    async def _cause(self, error: Exception) -> Exception:
+        details = await self._call.details() if self._call.done() else ""
+        return tls.refusal(details, self._host, f"Ask the operator of {self._host} to renew it.") or error
 
     async def close(self) -> None:
         self._call.cancel()

@@ -30,7 +30,6 @@ from parley.wire.result import sign_result
 
 PROGRESS_S = 0.5
 RESULT_TAG = "parley.result/1"
-MAX_RESULT = 4 << 20  # a control message has at most 8 MiB
 Key = tuple[str, str, int]
 
 
@@ -66,6 +65,7 @@ class Steps:
         self._desk, self._listener = desk, listener
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._attempts: dict[Key, Attempt] = {}
+        self._void: set[Key] = set()  # cancelled; a Start of these may still wait in its job's queue
         self.link: Link | None = None
 
     def running(self) -> list[pb.Running]:
@@ -118,6 +118,7 @@ class Steps:
 
     def cancel(self, job: str, step: str, attempt: int, reason: str) -> None:
         key = (job, step, attempt)
+        self._void.add(key)
         if (held := self._attempts.get(key)) is not None:
             held.cancelled = reason or "The attempt was cancelled."
         if (task := self._tasks.get(key)) is not None:
@@ -129,6 +130,7 @@ class Steps:
             self.cancel(job_, step, attempt, reason)
         if mine:
             await asyncio.wait(mine.values(), timeout=20)
+        self._void = {k for k in self._void if k[0] != job}
 
     async def stop(self) -> None:
         for job in {k[0] for k in self._tasks}:
@@ -139,6 +141,8 @@ class Steps:
     async def _run(self, start: pb.Start, key: Key) -> None:
         log.info("step_start job=%s step=%s attempt=%d", *key)
         try:
+            if key in self._void:
+                raise asyncio.CancelledError
             ended = await settled(self._attempt(start), max(1, int(start.deadline_s)))
         except asyncio.CancelledError:
             ended = ParleyError("cancelled", "The attempt was cancelled.", retryable=True)
@@ -248,12 +252,13 @@ class Steps:
         if (home.name, peer) in a.contract.direct:
             channel = direct.dial(home, peer)
             a.channels.append(channel)
-            return direct.opened(channel, meta)
+            return direct.opened(channel, meta, peer)
         if self.link is None:
             raise ParleyError("not_connected", "There is no link to the coordinator.", retryable=True)
         channel = self.link.channel()
         a.channels.append(channel)
-        return CallEnd(self.link.stub(channel).Pipe(metadata=(*meta, ("parley-peer", peer))))
+        call = self.link.stub(channel).Pipe(metadata=(*meta, ("parley-peer", peer)))
+        return CallEnd(call, "the coordinator")
 
     async def _part(self, a: Attempt) -> None:
         """Say the end to every peer, and read on until each has said its own: a slower one still needs the pipe.
@@ -428,10 +433,6 @@ class Steps:
     def _result(self, home: PartyHome, a: Attempt, result: dict[str, Any]) -> pb.SealedResult:
         submitter, start = Card.from_text(a.contract.submitter), a.start
         body = sign_result(home.sign_key, a.contract.hash(), start.step, int(start.attempt), result)
-        if len(body) > MAX_RESULT:
-            raise ParleyError(
-                "result_too_large", f"The step's result is larger than {MAX_RESULT >> 20} MiB.", "Ask for less of it."
-            )
         line = a.ledger.open(
             to=submitter.name,
             tag=RESULT_TAG,

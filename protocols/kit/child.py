@@ -16,7 +16,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from parley.protocols.kit.pipework import Kind, Window, read_frame, write_frame, write_map
+from parley.protocols.kit.pipework import Kind, Shelf, Window, read_frame, write_frame, write_map
 from parley.protocols.kit.protocol import Cast, StepInputs
 from parley.protocols.kit.session import Context, Session
 from parley.protocols.registry import load
@@ -47,8 +47,9 @@ def confine(memory_mb: int) -> bool:
 class SocketCarrier:
     """The child's carrier: one socket to its daemon, one bounded queue per peer."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self.writer = reader, writer
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, shelf: Shelf) -> None:
+        self._reader, self.writer, self.shelf = reader, writer, shelf
+        self._shelving = asyncio.Lock()
         self._queues: dict[str, asyncio.Queue[Envelope]] = {}
         self._kept: dict[int, asyncio.Event] = {}
         self.window = Window()
@@ -67,9 +68,12 @@ class SocketCarrier:
 
     async def checkpoint(self, boundary: int, state: dict[str, Any]) -> None:
         """Hand the state to the daemon and wait until it is durable."""
-        self._kept[boundary] = asyncio.Event()
-        await write_map(self.writer, Kind.CHECKPOINT, {"boundary": boundary, "state": codec.encode(state)})
-        await asyncio.wait_for(self._kept[boundary].wait(), 120)
+        encoded = codec.encode(state)
+        async with self._shelving:
+            self._kept[boundary] = asyncio.Event()
+            fields = {"boundary": boundary, "state": self.shelf.put(encoded)}
+            await write_map(self.writer, Kind.CHECKPOINT, fields)
+            await asyncio.wait_for(self._kept[boundary].wait(), 120)
 
     async def pump(self) -> None:
         """Read frames until the daemon hangs up."""
@@ -92,10 +96,11 @@ async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Non
         return
     start = codec.decode(first[1])
     isolated = confine(int(start["memory_mb"]))
-    carrier = SocketCarrier(reader, writer)
+    carrier = SocketCarrier(reader, writer, Shelf(int(start["shelf_fd"])))
+    given = codec.decode(carrier.shelf.take(start["given"]))
     pump = asyncio.ensure_future(carrier.pump())
     with ThreadPoolExecutor(max(1, int(start["threads"])), "parley-compute") as pool:
-        role = asyncio.ensure_future(_role(start, carrier, pool))
+        role = asyncio.ensure_future(_role(start, given, carrier, pool))
         await asyncio.wait({pump, role}, return_when=asyncio.FIRST_COMPLETED)
         if not role.done():
             role.cancel()
@@ -104,13 +109,12 @@ async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Non
     pump.cancel()
 
 
-async def _role(start: dict[str, Any], carrier: SocketCarrier, pool: ThreadPoolExecutor) -> dict[str, Any]:
+async def _role(
+    start: dict[str, Any], given: dict[str, Any], carrier: SocketCarrier, pool: ThreadPoolExecutor
+) -> dict[str, Any]:
     protocol = load(start["protocol"])
     cast = Cast(start["cast"])
-    resumed = start["resumed"] and (
-        int(start["resumed"]["boundary"]),
-        codec.decode(start["resumed"]["state"]),
-    )
+    resumed = given["resumed"] and (int(given["resumed"]["boundary"]), codec.decode(given["resumed"]["state"]))
     pending: set[asyncio.Future[None]] = set()
 
     def progress(done: int, total: int, phase: str) -> None:
@@ -134,12 +138,13 @@ async def _role(start: dict[str, Any], carrier: SocketCarrier, pool: ThreadPoolE
         on_checkpoint=carrier.checkpoint,
         on_progress=progress,
     )
-    inputs = StepInputs(_table(start["table_fd"]), start["needs"])
+    inputs = StepInputs(_table(start["table_fd"]), given["needs"])
     outputs = await protocol.jobs[cast.role_of(context.me)](Session(context), inputs)
     if pending:
         await asyncio.wait(pending, timeout=10)
     await asyncio.wait_for(carrier.window.empty(), context.patience)
-    return {"keep": outputs.keep, "result": canonical(outputs.result), "outcome": outputs.outcome}
+    keep = carrier.shelf.put(codec.encode(outputs.keep))
+    return {"keep": keep, "result": canonical(outputs.result), "outcome": outputs.outcome}
 
 
 def _table(fd: int | None) -> Any:

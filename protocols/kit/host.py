@@ -10,12 +10,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from parley.protocols.kit.pipework import Kind, Window, read_frame, write_frame, write_map
+from parley.protocols.kit.pipework import Kind, Shelf, Window, read_frame, write_frame, write_map
 from parley.protocols.kit.protocol import StepInputs, StepOutputs
 from parley.wire import codec
-from parley.wire.canonical import parse
 from parley.wire.envelope import Envelope
 from parley.wire.errors import ParleyError
+from parley.wire.result import read_result
 
 KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "PARLEY_CPU", "OPENBLAS_CORETYPE")
 
@@ -47,9 +47,13 @@ class ChildHost:
     """One step process. Everything it says is a frame on its socket; its standard output is closed."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        process: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        shelf: Shelf,
     ) -> None:
-        self._process, self._reader, self._writer = process, reader, writer
+        self._process, self._reader, self._writer, self._shelf = process, reader, writer, shelf
         self._window = Window()
         self._outbox: dict[str, asyncio.Queue[Envelope]] = {}
         self._senders: list[asyncio.Future[None]] = []
@@ -62,10 +66,11 @@ class ChildHost:
 
     @classmethod
     async def spawn(cls, spec: ChildSpec) -> ChildHost:
-        """Start the process and hand it its part; the dataset travels in shared memory."""
+        """Start the process and hand it its part; the dataset and what is large travel in shared memory."""
         ours, theirs = socket.socketpair()
         memory = await asyncio.to_thread(shared_table, spec.inputs.table)
-        fds = [theirs.fileno()] + ([memory] if memory is not None else [])
+        shelf = Shelf(os.memfd_create("parley-shelf"))
+        fds = [theirs.fileno(), shelf.fd] + ([memory] if memory is not None else [])
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -80,13 +85,17 @@ class ChildHost:
                 env={k: os.environ[k] for k in KEPT_VARIABLES if k in os.environ},
                 cwd="/",
             )
+        except OSError:
+            os.close(shelf.fd)
+            raise
         finally:
             theirs.close()
             if memory is not None:
                 os.close(memory)
         reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
-        host = cls(process, reader, writer)
-        await write_map(writer, Kind.START, _start(spec, memory))
+        host = cls(process, reader, writer, shelf)
+        given = await asyncio.to_thread(shelf.put, _given(spec))
+        await write_map(writer, Kind.START, {**_start(spec, memory), "shelf_fd": shelf.fd, "given": given})
         return host
 
     async def deliver(self, envelope: Envelope) -> None:
@@ -119,7 +128,8 @@ class ChildHost:
             fields = codec.decode(body)
             if kind is Kind.DONE:
                 self.isolated = bool(fields["isolated"])
-                return StepOutputs(fields["keep"], parse(fields["result"]), fields["outcome"])
+                kept = codec.decode(await asyncio.to_thread(self._shelf.take, fields["keep"]))
+                return StepOutputs(kept, read_result(fields["result"]), fields["outcome"])
             if kind is Kind.FAILED:
                 raise ParleyError.from_dict(fields)
             await self._notice(kind, fields, on_progress, on_checkpoint)
@@ -147,7 +157,8 @@ class ChildHost:
         elif kind is Kind.PROGRESS:
             on_progress(int(fields["done"]), int(fields["total"]), str(fields["phase"])[:80])
         elif kind is Kind.CHECKPOINT:
-            await on_checkpoint(int(fields["boundary"]), fields["state"])
+            state = await asyncio.to_thread(self._shelf.take, fields["state"])
+            await on_checkpoint(int(fields["boundary"]), state)
             await write_map(self._writer, Kind.KEPT, {"boundary": int(fields["boundary"])})
 
     async def _died(self) -> ParleyError:
@@ -170,6 +181,9 @@ class ChildHost:
     async def close(self) -> None:
         """End the process if it still runs, and reap it."""
         self._writer.close()
+        if self._shelf.fd >= 0:
+            os.close(self._shelf.fd)
+            self._shelf.fd = -1
         if self._process.returncode is None:
             try:
                 await asyncio.wait_for(self._process.wait(), 2)
@@ -190,6 +204,12 @@ def shared_table(table: Any) -> int | None:
     return fd
 
 
+def _given(spec: ChildSpec) -> bytes:
+    """What earlier steps and an earlier attempt left, encoded."""
+    state = None if spec.resumed is None else {"boundary": spec.resumed[0], "state": spec.resumed[1]}
+    return codec.encode({"needs": spec.inputs.needs, "resumed": state})
+
+
 def _start(spec: ChildSpec, memory: int | None) -> dict[str, Any]:
     return {
         "protocol": spec.protocol,
@@ -200,9 +220,7 @@ def _start(spec: ChildSpec, memory: int | None) -> dict[str, Any]:
         "cast": {role: [members] if isinstance(members, str) else list(members) for role, members in spec.cast.items()},
         "params": spec.params,
         "seed": spec.seed,
-        "needs": spec.inputs.needs,
         "patience": spec.patience,
-        "resumed": None if spec.resumed is None else {"boundary": spec.resumed[0], "state": spec.resumed[1]},
         "memory_mb": spec.memory_mb,
         "threads": spec.threads,
         "table_fd": memory,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import os
 import struct
 from typing import Any
 
@@ -16,6 +17,7 @@ from parley.wire.errors import ParleyError
 
 HEADER = struct.Struct("<BQ")
 MAX_FRAME = MAX_ENVELOPE + (1 << 20)
+LARGE = 1 << 20  # bytes from which on a body goes by shared memory
 WINDOW = 64 << 20  # bytes of one peer's envelopes that may be under way in one direction
 
 
@@ -45,6 +47,36 @@ class Window:
     def _room(self, peer: str, size: int) -> bool:
         waiting = self._under_way.get(peer, 0)
         return waiting == 0 or waiting + size <= WINDOW
+
+
+class Shelf:
+    """One anonymous memory file that both processes hold: what is large lies there, and its frame says how large it is.
+
+    One body at a time: whoever puts waits until the other side has answered before putting the next.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def put(self, body: bytes) -> bytes | int:
+        """What to say in the frame: the body itself, or its size in bytes once it lies on the shelf."""
+        if len(body) < LARGE:
+            return body
+        os.ftruncate(self.fd, 0)
+        view, at = memoryview(body), 0
+        while at < len(body):
+            at += os.pwrite(self.fd, view[at:], at)
+        return len(body)
+
+    def take(self, said: Any) -> bytes:
+        """The body that a frame said, a copy that the other side changes no more; ParleyError "malformed"."""
+        if isinstance(said, bytes):
+            return said
+        size = int(said)
+        body = bytearray(size) if 0 <= size <= MAX_FRAME and size == os.fstat(self.fd).st_size else None
+        if body is None or os.preadv(self.fd, [body], 0) != size:
+            raise ParleyError("malformed", "A step process announced another size than it left in shared memory.")
+        return bytes(body)
 
 
 class Kind(enum.IntEnum):

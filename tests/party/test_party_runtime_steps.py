@@ -17,6 +17,8 @@ from runtime_world import World, align, with_tables, world
 from parley.crypto.box import open_box
 from parley.party.store import StepRecord
 from parley.protocols import registry
+from parley.protocols.kit import host, pipework
+from parley.wire import codec
 from parley.wire.errors import ParleyError
 from parley.wire.jobspec import JobSpec
 from parley.wire.pb import parley_pb2 as pb
@@ -261,6 +263,101 @@ def test_a_direct_pipe_is_only_for_the_party_that_is_expected(tmp_path: Path) ->
         await w.ends("shop")
 
     run(tmp_path, body, prepare)
+
+
+@pytest.mark.parametrize("much", [3 << 20, 5 << 20])
+def test_a_result_of_more_than_4_mib_ends_the_step_with_a_plain_error(tmp_path: Path, much: int) -> None:
+    async def body(w: World) -> None:
+        await w.agreed(pace(told=much))
+        w.launch()
+        end = (await w.ends())["shop"]
+        tags = [line.tag for line in w.homes["shop"].ledger.summary("j1")]
+        if much < 4 << 20:
+            raw = open_box(w.seal, end.results[0].sealed, w.contract.hash())
+            assert len(open_result(raw, w.homes["shop"].card, w.contract.hash(), "one", 1)["told"]) == much
+            assert tags == ["parley.result/1"]
+            return
+        assert (failure(end).code, end.retryable, end.step) == ("result_too_large", False, "one")
+        assert "4 MiB" in end.cause
+        assert end.hint
+        assert tags == []  # nothing left, and nothing is on the books
+
+    run(tmp_path, body)
+
+
+@pytest.mark.slow
+def test_an_envelope_of_more_than_64_mib_goes_through_the_relay(tmp_path: Path) -> None:
+    async def body(w: World) -> None:
+        await w.agreed(pace(words=1, size=9 << 20))  # 72 MiB, more than one credit window
+        w.launch()
+        ends = await w.ends(timeout=60)
+        assert not [e for e in ends.values() if isinstance(e, ParleyError)], ends
+        assert sum(line.bytes for line in w.homes["bank"].ledger.summary("j1") if line.to == "shop") > 72 << 20
+        assert w.coordinator.frames > 72
+
+    run(tmp_path, body)
+
+
+@pytest.mark.parametrize(("kept", "shared"), [(1000, False), (1 << 20, True)])
+def test_what_is_large_goes_by_shared_memory_and_comes_back_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int, shared: bool
+) -> None:
+    frames: list[tuple[str, int]] = []
+
+    async def read(reader: asyncio.StreamReader) -> Any:
+        frame = await pipework.read_frame(reader)
+        frames.extend([(frame[0].name, len(frame[1]))] if frame else [])
+        return frame
+
+    async def write(writer: asyncio.StreamWriter, kind: Any, fields: dict[str, Any]) -> None:
+        frames.append((kind.name, len(codec.encode(fields))))
+        await pipework.write_map(writer, kind, fields)
+
+    monkeypatch.setattr(host, "read_frame", read)
+    monkeypatch.setattr(host, "write_map", write)
+
+    async def body(w: World) -> None:
+        await w.agreed(pace(kept=kept))
+        w.launch()
+        ends = await w.ends()
+        assert not [e for e in ends.values() if isinstance(e, ParleyError)], ends
+        w.launch(fence=2, attempt=2, resume=True, boundary=1)
+        ends = await w.ends(nth=1)
+        assert not [e for e in ends.values() if isinstance(e, ParleyError)], ends
+        found = w.homes["shop"].store.load_output("j1", "one")
+        assert found is not None
+        assert found["resumed"] == int(found["numbers"].sum()) == kept * (kept - 1) // 2
+        sizes = {kind: max(n for k, n in frames if k == kind) for kind in ("START", "CHECKPOINT", "DONE")}
+        assert [n >= 8 * kept for n in sizes.values()] == [not shared] * 3, sizes
+
+    run(tmp_path, body)
+
+
+def test_a_shelf_gives_back_what_lies_there_and_refuses_another_size() -> None:
+    shelf = pipework.Shelf(os.memfd_create("test"))
+    body = os.urandom(pipework.LARGE + 5)
+    assert shelf.put(body[:-6]) == body[:-6]  # small: in the frame itself
+    said = shelf.put(body)
+    assert said == len(body)
+    found = shelf.take(said)
+    shelf.put(bytes(pipework.LARGE))
+    assert found == body  # a copy: what the other side does later changes nothing
+    for wrong in (said, -1, pipework.MAX_FRAME + 1, pipework.LARGE - 1):
+        with pytest.raises(ParleyError) as caught:
+            shelf.take(wrong)
+        assert caught.value.code == "malformed"
+    os.close(shelf.fd)
+
+
+def test_a_cancellation_that_overtakes_its_start_holds(tmp_path: Path) -> None:
+    async def body(w: World) -> None:
+        await w.agreed(pace(wait=True))
+        for party in w.homes:
+            w.coordinator.say(party, cancel=pb.CancelStep(job="j1", step="one", attempt=1, reason="Enough."))
+        w.launch()
+        assert {e.code for e in (await w.ends(timeout=10)).values()} == {"cancelled"}
+
+    run(tmp_path, body)
 
 
 def test_a_party_that_is_done_does_not_end_a_peer_that_still_works(tmp_path: Path) -> None:

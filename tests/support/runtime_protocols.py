@@ -40,6 +40,8 @@ class Params(BaseModel):
     gap: float = 0.0
     think: float = 0.0
     wait: bool = False  # the listener waits for one word more than there are
+    told: int = 0  # letters in the listener's result
+    kept: int = 0  # numbers that either keeps at boundary 1 and at the end
 
 
 def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
@@ -66,6 +68,8 @@ async def speaker(s: Session, inputs: StepInputs) -> StepOutputs:
     for k in range(s.params.words):
         await s.at(word=k).send(s.peer("listener"), Word(np.full(s.params.size, k, dtype=np.int64)))
         await asyncio.sleep(s.params.gap)
+    if s.params.kept:
+        await s.checkpoint(1, {"numbers": np.arange(s.params.kept)})
     if s.params.wait:
         await asyncio.sleep(600)
     return StepOutputs({"spoken": s.params.words})
@@ -77,5 +81,9 @@ async def listener(s: Session, inputs: StepInputs) -> StepOutputs:
     for k in range(s.params.words + s.params.wait):
         word = await s.at(word=k).recv(s.peer("speaker"), Word)
         total += int(word.values.sum())
+    kept = {"numbers": np.arange(s.params.kept)}
+    if s.params.kept:
+        await s.checkpoint(1, kept)
+    resumed = int(s.resumed[1]["numbers"].sum()) if s.resumed else 0
     await asyncio.sleep(s.params.think)
-    return StepOutputs({"total": total}, {"total": total})
+    return StepOutputs({"total": total, "resumed": resumed, **kept}, {"total": total, "told": "x" * s.params.told})

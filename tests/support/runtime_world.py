@@ -53,6 +53,7 @@ class Coordinator(rpc.CoordinatorServicer):
         self.silent = False  # keeps events without acknowledging them
         self.tamper: Tamper = untouched
         self.frames = 0
+        self.dated: dt.datetime | None = None  # when its certificate was issued, if not now
         self.roster = pb.Roster()
         self._out: dict[str, asyncio.Queue[pb.Instruction | None]] = {}
         self._ends: dict[tuple[str, ...], asyncio.Queue[pb.Frame | None]] = {}
@@ -63,7 +64,7 @@ class Coordinator(rpc.CoordinatorServicer):
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         rpc.add_CoordinatorServicer_to_server(self, self._server)  # type: ignore[no-untyped-call]  # generated
         key = tls.new_key()
-        pair = tls.KeyPair(key, tls.issue_server(self.authority, tls.request(key, "c"), ["127.0.0.1"]))
+        pair = tls.KeyPair(key, tls.issue_server(self.authority, tls.request(key, "c"), ["127.0.0.1"], now=self.dated))
         credentials = tls.server_credentials(pair, self.authority.certificate)
         self._server.add_secure_port(f"127.0.0.1:{self.port}", credentials)
         await self._server.start()

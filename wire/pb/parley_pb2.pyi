@@ -313,8 +313,24 @@ class Vouch(_message.Message):
     by: str
     def __init__(self, body: _Optional[bytes] = ..., signature: _Optional[bytes] = ..., by: _Optional[str] = ...) -> None: ...
 
+class Renew(_message.Message):
+    __slots__ = ("csr", "signature")
+    CSR_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    csr: bytes
+    signature: bytes
+    def __init__(self, csr: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class Certificate(_message.Message):
+    __slots__ = ("pem", "problem")
+    PEM_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    pem: bytes
+    problem: Problem
+    def __init__(self, pem: _Optional[bytes] = ..., problem: _Optional[_Union[Problem, _Mapping]] = ...) -> None: ...
+
 class PartyEvent(_message.Message):
-    __slots__ = ("id", "hello", "heartbeat", "ack", "offer", "refused", "signed", "agreed", "progress", "boundary", "done", "failed", "closed", "vouch")
+    __slots__ = ("id", "hello", "heartbeat", "ack", "offer", "refused", "signed", "agreed", "progress", "boundary", "done", "failed", "closed", "vouch", "renew")
     ID_FIELD_NUMBER: _ClassVar[int]
     HELLO_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
@@ -329,6 +345,7 @@ class PartyEvent(_message.Message):
     FAILED_FIELD_NUMBER: _ClassVar[int]
     CLOSED_FIELD_NUMBER: _ClassVar[int]
     VOUCH_FIELD_NUMBER: _ClassVar[int]
+    RENEW_FIELD_NUMBER: _ClassVar[int]
     id: str
     hello: Hello
     heartbeat: Heartbeat
@@ -343,7 +360,8 @@ class PartyEvent(_message.Message):
     failed: StepFailed
     closed: Closed
     vouch: Vouch
-    def __init__(self, id: _Optional[str] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., offer: _Optional[_Union[Offer, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ..., signed: _Optional[_Union[Signed, _Mapping]] = ..., agreed: _Optional[_Union[Agreed, _Mapping]] = ..., progress: _Optional[_Union[StepProgress, _Mapping]] = ..., boundary: _Optional[_Union[StepBoundary, _Mapping]] = ..., done: _Optional[_Union[StepDone, _Mapping]] = ..., failed: _Optional[_Union[StepFailed, _Mapping]] = ..., closed: _Optional[_Union[Closed, _Mapping]] = ..., vouch: _Optional[_Union[Vouch, _Mapping]] = ...) -> None: ...
+    renew: Renew
+    def __init__(self, id: _Optional[str] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., offer: _Optional[_Union[Offer, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ..., signed: _Optional[_Union[Signed, _Mapping]] = ..., agreed: _Optional[_Union[Agreed, _Mapping]] = ..., progress: _Optional[_Union[StepProgress, _Mapping]] = ..., boundary: _Optional[_Union[StepBoundary, _Mapping]] = ..., done: _Optional[_Union[StepDone, _Mapping]] = ..., failed: _Optional[_Union[StepFailed, _Mapping]] = ..., closed: _Optional[_Union[Closed, _Mapping]] = ..., vouch: _Optional[_Union[Vouch, _Mapping]] = ..., renew: _Optional[_Union[Renew, _Mapping]] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("coordinator", "version", "now_ms", "heartbeat_s")
@@ -444,7 +462,7 @@ class Roster(_message.Message):
     def __init__(self, cards: _Optional[_Iterable[_Union[Card, _Mapping]]] = ..., vouches: _Optional[_Iterable[_Union[Vouch, _Mapping]]] = ...) -> None: ...
 
 class Instruction(_message.Message):
-    __slots__ = ("id", "welcome", "ack", "prepare", "sign", "agree", "start", "cancel", "close", "roster", "problem")
+    __slots__ = ("id", "welcome", "ack", "prepare", "sign", "agree", "start", "cancel", "close", "roster", "problem", "certificate")
     ID_FIELD_NUMBER: _ClassVar[int]
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     ACK_FIELD_NUMBER: _ClassVar[int]
@@ -456,6 +474,7 @@ class Instruction(_message.Message):
     CLOSE_FIELD_NUMBER: _ClassVar[int]
     ROSTER_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     id: str
     welcome: Welcome
     ack: Ack
@@ -467,4 +486,5 @@ class Instruction(_message.Message):
     close: CloseJob
     roster: Roster
     problem: Problem
-    def __init__(self, id: _Optional[str] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., prepare: _Optional[_Union[Prepare, _Mapping]] = ..., sign: _Optional[_Union[Sign, _Mapping]] = ..., agree: _Optional[_Union[Agree, _Mapping]] = ..., start: _Optional[_Union[Start, _Mapping]] = ..., cancel: _Optional[_Union[CancelStep, _Mapping]] = ..., close: _Optional[_Union[CloseJob, _Mapping]] = ..., roster: _Optional[_Union[Roster, _Mapping]] = ..., problem: _Optional[_Union[Problem, _Mapping]] = ...) -> None: ...
+    certificate: Certificate
+    def __init__(self, id: _Optional[str] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., prepare: _Optional[_Union[Prepare, _Mapping]] = ..., sign: _Optional[_Union[Sign, _Mapping]] = ..., agree: _Optional[_Union[Agree, _Mapping]] = ..., start: _Optional[_Union[Start, _Mapping]] = ..., cancel: _Optional[_Union[CancelStep, _Mapping]] = ..., close: _Optional[_Union[CloseJob, _Mapping]] = ..., roster: _Optional[_Union[Roster, _Mapping]] = ..., problem: _Optional[_Union[Problem, _Mapping]] = ..., certificate: _Optional[_Union[Certificate, _Mapping]] = ...) -> None: ...

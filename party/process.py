@@ -1,4 +1,7 @@
-"""A daemon in the background: started by exec, known by a pid file, stopped by SIGTERM with a deadline."""
+"""A daemon in the background: started by exec, known by a pid file, stopped by SIGTERM with a deadline.
+
+One way for a party's and a coordinator's.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from parley.party.files import write_atomic
 from parley.wire.errors import ParleyError
 
 START_S = 40.0
@@ -37,7 +41,7 @@ def running(home: Path, name: str) -> int | None:
 def spawn(home: Path, name: str, arguments: list[str]) -> int:
     """Start `parley ARGUMENTS` in a session of its own, its output in the home's log folder; returns its pid."""
     if (pid := running(home, name)) is not None:
-        raise ParleyError("already_running", f"The {name} already runs (process {pid}).", "Stop it first.")
+        raise _already(name, pid)
     logs = home / "log"
     logs.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (logs / f"{name}.out").open("ab") as output:
@@ -52,29 +56,30 @@ def spawn(home: Path, name: str, arguments: list[str]) -> int:
     return process.pid
 
 
-def until(ready: Callable[[], bool], pid: int, home: Path, name: str, seconds: float = START_S) -> None:
-    """Wait until it answers; ParleyError `did_not_start` with its last words when it ends or the time is up."""
+def until(ready: Callable[[], bool], pid: int, home: Path, name: str, seconds: float = START_S) -> bool:
+    """Wait until it is ready; False when the time is up and it runs on.
+
+    ParleyError "did_not_start" with its last words when it has ended.
+    """
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if ready():
-            return
         if _ended(pid):
-            break
+            words = (home / "log" / f"{name}.out").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            said = words[-1] if words else "it said nothing"
+            raise ParleyError("did_not_start", f"The {name} ended at once: {said}", f"Read {home / 'log'}.")
+        if ready():
+            return True
         time.sleep(0.1)
-    if not _ended(pid):
-        os.kill(pid, signal.SIGKILL)  # nobody would know of it any more
-    words = (home / "log" / f"{name}.out").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    raise ParleyError("did_not_start", f"The {name} did not start: {words[-1] if words else 'it said nothing'}",
-                      f"Read {home / 'log'}.")  # fmt: skip
+    return False
 
 
 @contextmanager
 def claimed(home: Path, name: str) -> Iterator[None]:
     """Hold the pid file while serving in the foreground."""
-    if (pid := running(home, name)) is not None:
-        raise ParleyError("already_running", f"The {name} already runs (process {pid}).", "Stop it first.")
+    if (pid := running(home, name)) is not None and pid != os.getpid():
+        raise _already(name, pid)
     path = pid_file(home, name)
-    path.write_text(str(os.getpid()), encoding="ascii")
+    write_atomic(path, str(os.getpid()).encode())
     try:
         yield
     finally:
@@ -107,6 +112,11 @@ def _ended(pid: int) -> bool:
         pass  # somebody else's child: the signal below tells
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        state = Path(f"/proc/{pid}/stat")
+        return state.exists() and state.read_text(errors="replace").rpartition(")")[2].split()[0] == "Z"
+    except OSError:  # it went, at the latest between the two
         return True
-    return False
+
+
+def _already(name: str, pid: int) -> ParleyError:
+    return ParleyError("already_running", f"The {name} already runs (process {pid}).", "Stop it first.")
