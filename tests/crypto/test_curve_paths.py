@@ -37,7 +37,7 @@ def same(monkeypatch, work):
 
 
 def digits(k: int) -> np.ndarray:
-    return curve._digits(k.to_bytes(32, "little"))
+    return curve._scalar(k.to_bytes(32, "little"))
 
 
 @pytest.mark.parametrize("n", SIZES)
