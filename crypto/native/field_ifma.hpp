@@ -2,8 +2,8 @@
 // the unnamed namespace of a unit compiled for that instruction set, after <immintrin.h>, <utility>, constants.hpp.
 //
 // The one rule: the multiplier reads 52 bits, so every limb of a factor is below 2^52. Carried limbs are below
-// 2^51 + 2^17, so a sum of two needs a carry before it is multiplied. PARLEY_CHECK_BOUNDS (tests only) calls
-// bound_check on every factor.
+// 2^51 + 2^17, so a sum of two needs a carry before it is multiplied. With PARLEY_CHECK_BOUNDS (tests only) every
+// factor goes through factor_check, and all columns that are carried through column_check.
 //
 // Products come out `Wide`: folded to five columns below 2^60.1, not carried. The point formulas add and subtract
 // those and carry once. A subtraction stays positive because the product it starts from carries BIAS = 608 p.
@@ -30,29 +30,14 @@ PARLEY_INLINE V choose(V m, V a, V b) { return _mm512_ternarylogic_epi64(m, a, b
 PARLEY_INLINE V multiple_of_p(int limb, u64 k) { return splat(k * (limb == 0 ? M51 - 18 : M51)); }
 
 #if defined(PARLEY_CHECK_BOUNDS)
-void bound_check(const V limbs[5]); // the including unit says what happens to a limb of 2^52 or more
+void factor_check(const V limbs[5]);   // the including unit says what happens to a limb of 2^52 or more,
+void column_check(const V columns[5]); // and to a column of 2^63 or more, which a negative difference is too
 #else
-PARLEY_INLINE void bound_check(const V*) {}
+PARLEY_INLINE void factor_check(const V*) {}
+PARLEY_INLINE void column_check(const V*) {}
 #endif
 
 PARLEY_INLINE Eight eight(const u64 k[5]) { return {{splat(k[0]), splat(k[1]), splat(k[2]), splat(k[3]), splat(k[4])}}; }
-
-// One parallel pass: limbs below 2^63 come out below 2^51 + 2^17.
-PARLEY_INLINE Eight carry(const Wide& a) {
-    const V m = splat(M51);
-    Eight r;
-    r.v[0] = lo(_mm512_and_si512(a.v[0], m), _mm512_srli_epi64(a.v[4], 51), splat(19));
-    for (int i = 1; i < 5; i++) r.v[i] = plus_v(_mm512_and_si512(a.v[i], m), _mm512_srli_epi64(a.v[i - 1], 51));
-    return r;
-}
-// The same of 2a, for columns below 2^62: the doubling rides on the multiplication by two.
-PARLEY_INLINE Eight carry_twice(const Wide& a) {
-    const V m = splat(M51 >> 1), two = splat(2);
-    Eight r;
-    r.v[0] = lo(lo(zero(), _mm512_and_si512(a.v[0], m), two), _mm512_srli_epi64(a.v[4], 50), splat(19));
-    for (int i = 1; i < 5; i++) r.v[i] = lo(_mm512_srli_epi64(a.v[i - 1], 50), _mm512_and_si512(a.v[i], m), two);
-    return r;
-}
 
 PARLEY_INLINE Wide plus(const Wide& a, const Wide& b) {
     Wide r;
@@ -62,6 +47,25 @@ PARLEY_INLINE Wide plus(const Wide& a, const Wide& b) {
 PARLEY_INLINE Wide minus(const Wide& a, const Wide& b) { // a carries a bias above b
     Wide r;
     for (int i = 0; i < 5; i++) r.v[i] = minus_v(a.v[i], b.v[i]);
+    return r;
+}
+
+// One parallel pass: limbs below 2^63 come out below 2^51 + 2^17.
+PARLEY_INLINE Eight carry(const Wide& a) {
+    column_check(a.v);
+    const V m = splat(M51);
+    Eight r;
+    r.v[0] = lo(_mm512_and_si512(a.v[0], m), _mm512_srli_epi64(a.v[4], 51), splat(19));
+    for (int i = 1; i < 5; i++) r.v[i] = plus_v(_mm512_and_si512(a.v[i], m), _mm512_srli_epi64(a.v[i - 1], 51));
+    return r;
+}
+// The same of 2a, for columns below 2^62: the doubling rides on the multiplication by two.
+PARLEY_INLINE Eight carry_twice(const Wide& a) {
+    column_check(plus(a, a).v);
+    const V m = splat(M51 >> 1), two = splat(2);
+    Eight r;
+    r.v[0] = lo(lo(zero(), _mm512_and_si512(a.v[0], m), two), _mm512_srli_epi64(a.v[4], 50), splat(19));
+    for (int i = 1; i < 5; i++) r.v[i] = lo(_mm512_srli_epi64(a.v[i - 1], 50), _mm512_and_si512(a.v[i], m), two);
     return r;
 }
 
@@ -88,7 +92,7 @@ PARLEY_INLINE void product_steps(V* s, V* q, const V* a, const V* b, std::intege
 
 // BIAS: 608 p on top, at no cost, as the first value of the upper columns (608 = 19 * 2 * 16).
 template <bool BIAS = false> PARLEY_INLINE Wide mul_wide(const Eight& a, const Eight& b) {
-    bound_check(a.v), bound_check(b.v);
+    factor_check(a.v), factor_check(b.v);
     V s[5];
     Wide r;
     for (int k = 0; k < 5; k++) s[k] = BIAS ? multiple_of_p(k, 16) : zero();
@@ -98,7 +102,7 @@ template <bool BIAS = false> PARLEY_INLINE Wide mul_wide(const Eight& a, const E
 
 // As above with every cross product counted twice: s = diagonal lo + 2 (cross lo + diagonal hi + 2 cross hi).
 template <bool BIAS = false> PARLEY_INLINE Wide sqr_wide(const Eight& x) {
-    bound_check(x.v);
+    factor_check(x.v);
     const V a0 = x.v[0], a1 = x.v[1], a2 = x.v[2], a3 = x.v[3], a4 = x.v[4];
     V z[5];
     for (int k = 0; k < 5; k++) z[k] = BIAS ? multiple_of_p(k, k == 4 ? 16 : 8) : zero();
