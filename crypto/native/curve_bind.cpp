@@ -96,14 +96,15 @@ nb::tuple hash(Bytes data, Offsets offsets, Bytes dst, Bytes scalar, int threads
   return nb::make_tuple(out, ok);
 }
 
-// 64 uniform bytes a row to a point each, without hashing: the map of RFC 9496 alone.
-nb::tuple from_uniform(Bytes rows, int threads) {
+// 64 uniform bytes a row, without hashing: the map of RFC 9496, times the scalar if there is one.
+nb::tuple map_multiply(Bytes rows, Bytes scalar, int threads) {
   need(rows.ndim() == 2 && rows.shape(1) == 64, "rows (n, 64)");
+  const Secret secret(scalar);
   const std::size_t n = rows.shape(0);
   Out out = fresh(n, 32), ok = fresh(n, 1);
   const RistrettoKernel& kernel = ristretto_kernel();
   chunks(n, threads, [&, o = out.data(), g = ok.data(), p = rows.data()](std::size_t at, std::size_t m) {
-    kernel.hash(o + 32 * at, p + 64 * at, g + at, m, nullptr);
+    kernel.hash(o + 32 * at, p + 64 * at, g + at, m, secret.digits());
   });
   return nb::make_tuple(out, ok);
 }
@@ -127,5 +128,5 @@ void bind_curve(nb::module_& m) {
   m.def("ristretto_check", &check);
   m.def("ristretto_kernel", [] { return &ristretto_kernel() == &RISTRETTO_BASELINE ? "baseline" : "ifma"; });
   m.def("ristretto_hash", &hash);
-  m.def("ristretto_from_uniform", &from_uniform);
+  m.def("ristretto_map_multiply", &map_multiply);
 }

@@ -107,7 +107,7 @@ def test_ids_whose_offsets_lie():
     data = np.zeros(10, np.uint8)
     tag = np.frombuffer(b"t", np.uint8)
     for offsets in ([0, 11], [-1, 5], [0, 6, 5], [9, 2], [0, 2**62], []):
-        with pytest.raises(ValueError, match="offsets|packed"):
+        with pytest.raises(ValueError, match=r"offsets|packed"):
             _native.ristretto_hash(data, np.array(offsets, np.int64), tag, NOTHING, 1)
     ids = [RNG.integers(0, 256, int(n), dtype=np.uint8).tobytes() for n in RNG.integers(0, 300, 120)]
     assert len(curve.hash_to_group(Ids.from_list(ids), b"t" * 300)) == 120
@@ -155,5 +155,5 @@ def test_native_indices_out_of_range_are_refused(paillier):
         (np.zeros((4, 1), np.uint16), rows - 1),
         (np.zeros((3, 1), np.uint16), rows[:3]),
     ):
-        with pytest.raises(ValueError, match="range|bins"):
+        with pytest.raises(ValueError, match=r"range|bins"):
             public.field.histogram(ct, bins, chosen, 3, 1)
