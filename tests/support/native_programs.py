@@ -13,7 +13,17 @@ NATIVE = ROOT / "crypto" / "native"
 PROGRAMS = ROOT / "tests" / "crypto" / "native"
 BUILT = ROOT / "build" / "native-tests"
 PORTABLE = ["-std=gnu++20", "-O3", "-DNDEBUG"]
-IFMA = ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512ifma", "-Wno-uninitialized", "-Wno-maybe-uninitialized"]
+# As in CMakeLists.txt for ristretto_ifma.cpp.
+SCHEDULED = ["-fschedule-insns", "-fsched-pressure"]
+IFMA = [
+    *SCHEDULED,
+    "-mavx512f",
+    "-mavx512dq",
+    "-mavx512vl",
+    "-mavx512ifma",
+    "-Wno-uninitialized",
+    "-Wno-maybe-uninitialized",
+]
 
 
 def program(name: str, sources: list[str], flags: list[str]) -> Path:
