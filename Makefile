@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup demo demo-containers test test-fast test-slow lint format bench bench-crypto lock protos clean
+.PHONY: help setup demo demo-containers test test-fast test-slow test-sanitize lint format bench bench-crypto lock protos clean
 
 PY := .venv/bin/python
 STEP := tools/step.sh
@@ -32,6 +32,9 @@ test-fast: setup  ## the tests that take seconds
 test-slow: setup  ## the long tests and those that start real daemons
 	@echo "Tests (slow tier and daemons)"
 	@$(PYTEST) -m "(slow or e2e) and not containers"
+
+test-sanitize: setup  ## native code under the address and undefined-behaviour sanitizers
+	@tools/sanitize.sh
 
 lint: setup  ## ruff, mypy --strict, import contracts, shell syntax
 	@echo "Lint"

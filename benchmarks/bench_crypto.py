@@ -12,13 +12,13 @@ from pathlib import Path
 import gmpy2
 import numpy as np
 import phe
-import rbcl
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import crypto_curve
 from rows import Row, one_thread, publish, seconds
 
-from parley.crypto import _native, curve
+from parley.crypto import _native
 from parley.crypto.ahe import Layout
 from parley.crypto.ahe.paillier import PaillierSecretKey, to_int, to_limbs
 from parley.crypto.noise import discrete_gaussian, discrete_laplace
@@ -28,17 +28,6 @@ from parley.crypto.seal import Channel, KKHandshake, StaticKey
 BITS = 2048
 GH = Layout(channels=2, bound=1 << 32, max_rows=1 << 20)
 BLOCK = 4 << 20
-
-
-def curve_rows(n: int = 2048) -> list[Row]:
-    """Points times one secret scalar, against libsodium's call for the same."""
-    points = curve.hash_to_group(curve.Ids.from_list([b"%d" % i for i in range(n)]), b"benchmark")
-    scalar = curve.random_scalar()
-    few = [p.tobytes() for p in points[: n // 4]]
-    ours = n / seconds(lambda: curve.multiply(points, scalar))
-    bare = len(few) / seconds(lambda: [rbcl.crypto_scalarmult_ristretto255(scalar, p) for p in few])
-    about = {"rows": n, "threads": 1, "yardstick": "libsodium crypto_scalarmult_ristretto255"}
-    return [Row("curve multiplication", ours, "points/s", bare, "higher", about)]
 
 
 def paillier_rows(n: int = 256, theirs_n: int = 12) -> list[Row]:
@@ -151,7 +140,8 @@ def noise_rows(n: int = 200_000) -> list[Row]:
 
 def main() -> None:
     with one_thread():
-        rows = [*curve_rows(), *modular_rows(), *paillier_rows(), *memory_rows(), *sealing_rows(), *noise_rows()]
+        rows = [*crypto_curve.rows(), *modular_rows(), *paillier_rows()]
+        rows += [*memory_rows(), *sealing_rows(), *noise_rows()]
     publish("crypto", "Primitives against their yardsticks", rows)
 
 

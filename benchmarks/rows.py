@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from parley.crypto import _native, curve
+from parley.crypto import _native
 from parley.crypto.ahe import paillier
+from parley.crypto.threads import limited
 
 OUT = Path(__file__).resolve().parents[1] / "build" / "bench"
 
@@ -57,12 +58,8 @@ def seconds(work: Callable[[], object], repeat: int = 3) -> float:
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Kernels on one thread, as the library they are compared with runs."""
-    kept = paillier.threads, curve._threads
-    paillier.threads = curve._threads = lambda: 1
-    try:
+    with limited(1):
         yield
-    finally:
-        paillier.threads, curve._threads = kept
 
 
 def machine() -> dict[str, Any]:

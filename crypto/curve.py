@@ -2,14 +2,14 @@
 
 Guarantee: every result is the canonical encoding of RFC 9496, the same on every CPU; inputs that are not canonical
 (bit 255 included) and the identity are refused; multiplication reads every table entry and takes the same steps for
-every scalar. Not guaranteed: constant time in the ids that are hashed, or against a neighbour on the same core beyond
-what fixed steps give.
+every scalar (docs/constant-time.md says how that is checked). Not guaranteed: constant time in the ids that are
+hashed, or against a neighbour on the same core beyond what fixed steps give; Python's own copies of a scalar are not
+wiped. Work is spread over `threads.limit()` threads.
 Source: RFC 9496 (group), RFC 9380 sections 5.3.1 and B (hash_to_ristretto255 with SHA-512), RFC 9497 (use).
 """
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from parley.crypto import _native
 from parley.crypto.errors import CryptoError
 from parley.crypto.prg import Rng
+from parley.crypto.threads import limit
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 ORDER: Final = 2**252 + 27742317777372353535851937790883648493
 Points = NDArray[np.uint8]
-NO_DIGITS: Final = np.zeros(0, np.int8)
+_NO_SCALAR: Final = np.zeros(0, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -74,22 +75,22 @@ def random_scalar(rng: Rng | None = None) -> bytes:
 
 def hash_to_group(ids: Ids, dst: bytes) -> Points:
     """(n, 32): each id hashed under a domain separation tag."""
-    return _results(_native.ristretto_hash(ids.data, ids.offsets, _tag(dst), NO_DIGITS, _threads()))
+    return _results(_native.ristretto_hash(ids.data, ids.offsets, _tag(dst), _NO_SCALAR, limit()))
 
 
 def hash_and_multiply(ids: Ids, scalar: bytes, dst: bytes) -> Points:
     """(n, 32): each id hashed under a tag, times the scalar."""
-    return _results(_native.ristretto_hash(ids.data, ids.offsets, _tag(dst), _digits(scalar), _threads()))
+    return _results(_native.ristretto_hash(ids.data, ids.offsets, _tag(dst), _scalar(scalar), limit()))
 
 
 def multiply(points: Points, scalar: bytes) -> Points:
     """(n, 32): each point times the scalar; CryptoError "bad_point" with the first bad index."""
-    return _results(_native.ristretto_multiply(_checked(points), _digits(scalar), _threads()))
+    return _results(_native.ristretto_multiply(_checked(points), _scalar(scalar), limit()))
 
 
 def check(points: Points) -> None:
     """CryptoError "bad_point" unless every row is the canonical encoding of an element other than the identity."""
-    _results(_native.ristretto_multiply(_checked(points), NO_DIGITS, _threads()))
+    _all(_native.ristretto_check(_checked(points), limit()))
 
 
 def _checked(points: Points) -> Points:
@@ -100,29 +101,23 @@ def _checked(points: Points) -> Points:
 
 def _results(pair: tuple[Points, Points]) -> Points:
     out, ok = pair
-    if not ok.all():
-        raise CryptoError("bad_point", "not a canonical element, or the identity", index=int((ok == 0).argmax()))
+    _all(ok)
     return out
 
 
-def _digits(scalar: bytes) -> NDArray[np.int8]:
-    """64 signed digits of radix 16 in [-8, 8), least significant first; CryptoError "bad_scalar"."""
-    k = int.from_bytes(scalar, "little")
-    if len(scalar) != 32 or not 0 < k < ORDER:
+def _all(ok: Points) -> None:
+    if not ok.all():
+        raise CryptoError("bad_point", "not a canonical element, or the identity", index=int((ok == 0).argmax()))
+
+
+def _scalar(scalar: bytes) -> NDArray[np.uint8]:
+    """The 32 bytes as an array; CryptoError "bad_scalar" unless they are a scalar in [1, order)."""
+    if len(scalar) != 32 or not 0 < int.from_bytes(scalar, "little") < ORDER:
         raise CryptoError("bad_scalar", "scalars are 32 bytes, below the group order and not zero")
-    # Adding 8 to every digit and taking it off again recodes without a branch on any of them.
-    eights = int.from_bytes(b"\x88" * 32, "little")
-    raw = np.frombuffer((k + eights).to_bytes(32, "little"), np.uint8)
-    digits = np.empty(64, np.int8)
-    digits[0::2], digits[1::2] = (raw & 15).astype(np.int8) - 8, (raw >> 4).astype(np.int8) - 8
-    return digits
+    return np.frombuffer(scalar, np.uint8)
 
 
 def _tag(dst: bytes) -> NDArray[np.uint8]:
     if not dst:
         raise CryptoError("bad_tag", "a domain separation tag is not empty")
     return np.frombuffer(dst, np.uint8)
-
-
-def _threads() -> int:
-    return min(8, os.cpu_count() or 1)

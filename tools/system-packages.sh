@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need from Debian and is not there yet: PostgreSQL, a browser, a container engine.
+# Installs what the tests need from Debian and is not there yet: PostgreSQL, a browser, a container engine, memcheck.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 wanted=()
@@ -12,6 +12,7 @@ have iptables || wanted+=(iptables)
 have mmdebstrap || wanted+=(mmdebstrap)
 have ip || wanted+=(iproute2)
 have c++ || wanted+=(g++)
+have valgrind || wanted+=(valgrind)
 
 if [ ${#wanted[@]} -eq 0 ]; then
   echo "  nothing to install"

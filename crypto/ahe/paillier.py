@@ -35,14 +35,11 @@ from parley.crypto.ahe.base import (
     check_bins,
 )
 from parley.crypto.errors import CryptoError
+from parley.crypto.threads import limit
 
 SIZES: Final = (2048, 3072)
 MAGIC: Final = b"paillier\x00"
 Limbs = NDArray[np.uint64]
-
-
-def threads() -> int:
-    return min(8, os.cpu_count() or 1)
 
 
 def to_limbs(x: int, limbs: int) -> Limbs:
@@ -61,14 +58,14 @@ class _Nonces:
         y = int.from_bytes(os.urandom(n.bit_length() // 8), "big") % n
         base = int(gmpy2.powmod(gmpy2.mpz(-y * y % n), n, modulus))
         entered = field.enter(to_limbs(base, field.limbs)[None, :], 1)
-        self._power = _native.Power(field, entered[0], self._bytes, threads())
+        self._power = _native.Power(field, entered[0], self._bytes, limit())
 
     def draw(self, count: int) -> NDArray[np.uint8]:
         return np.frombuffer(os.urandom(count * self._bytes), dtype=np.uint8).reshape(count, self._bytes)
 
     def powers(self, exponents: NDArray[np.uint8]) -> Limbs:
         """Montgomery form, one row per exponent."""
-        return self._power.pow(exponents, threads())
+        return self._power.pow(exponents, limit())
 
 
 class PaillierPublicKey(RowPublicKey):
@@ -111,7 +108,7 @@ class PaillierPublicKey(RowPublicKey):
             every = to_int(self.field.leave(self.field.product(limbs), 1)[0])
             if gmpy2.gcd(every, self.n) != 1:
                 raise CryptoError("bad_ciphertext", "a ciphertext shares a factor with the modulus")
-        return Ciphertexts(len(raw), self.field.enter(limbs, threads()))
+        return Ciphertexts(len(raw), self.field.enter(limbs, limit()))
 
     def _limbs(self, raw: NDArray[np.uint8]) -> Limbs:
         if raw.ndim != 2 or raw.shape[1] != self.size or raw.dtype != np.uint8:
@@ -130,8 +127,8 @@ class PaillierPublicKey(RowPublicKey):
         """(1 + m n) times one Montgomery-form power per row."""
         layout.check(values)
         layout.per_plaintext(self.bits - 1)
-        plain = _native.plaintexts(np.ascontiguousarray(values), self._n_limbs, layout.slot, threads())
-        normal = self.field.mul(plain, powers, threads())
+        plain = _native.plaintexts(np.ascontiguousarray(values), self._n_limbs, layout.slot, limit())
+        normal = self.field.mul(plain, powers, limit())
         return normal.view(np.uint8).reshape(len(values), self.size)
 
     def histogram(self, ct: Ciphertexts, bins: Bins, counts: Counts, rows: Ints | None) -> Sums:
@@ -142,40 +139,40 @@ class PaillierPublicKey(RowPublicKey):
         for n_bins in np.unique(counts).tolist():
             alike = np.flatnonzero(counts == n_bins)
             some = bins if alike.size == counts.size else bins[:, alike]
-            made = self.field.histogram(ct.inner, np.ascontiguousarray(some), chosen, n_bins, threads())
+            made = self.field.histogram(ct.inner, np.ascontiguousarray(some), chosen, n_bins, limit())
             out[(first[alike][:, None] + np.arange(n_bins)).ravel()] = made
         return Sums(len(out), out)
 
     def add(self, a: Sums, b: Sums) -> Sums:
-        return Sums(len(a), self.field.mul(a.inner, b.inner, threads()))
+        return Sums(len(a), self.field.mul(a.inner, b.inner, limit()))
 
     def subtract(self, a: Sums, b: Sums) -> Sums:
-        return Sums(len(a), self.field.mul(a.inner, self._inverses(b.inner), threads()))
+        return Sums(len(a), self.field.mul(a.inner, self._inverses(b.inner), limit()))
 
     def _inverses(self, rows: Limbs) -> Limbs:
         """Montgomery-form inverses, each by one gcd; sums are few."""
         square = self.n * self.n
-        normal = self.field.leave(rows, threads())
+        normal = self.field.leave(rows, limit())
         inverted = [to_limbs(int(gmpy2.invert(to_int(r), square)), self.field.limbs) for r in normal]
-        return self.field.enter(np.stack(inverted), threads()) if inverted else rows
+        return self.field.enter(np.stack(inverted), limit()) if inverted else rows
 
     def multiply_plain(self, ct: Ciphertexts, factors: Ints) -> Sums:
         if factors.shape != (len(ct),):
             raise CryptoError("bad_shape", "one factor for each ciphertext")
         square = self.n * self.n
-        normal = self.field.leave(ct.inner, threads())
+        normal = self.field.leave(ct.inner, limit())
         powers = [
             to_limbs(int(gmpy2.powmod(to_int(r), int(k), square)), self.field.limbs)
             for r, k in zip(normal, factors, strict=True)
         ]
-        return Sums(len(ct), self.field.enter(np.stack(powers), threads()) if powers else ct.inner)
+        return Sums(len(ct), self.field.enter(np.stack(powers), limit()) if powers else ct.inner)
 
     def release(self, sums: Sums, layout: Layout) -> Response:
         group = layout.per_plaintext(self.bits - 1)
-        joined = self.field.join(sums.inner, group, layout.width, threads())
+        joined = self.field.join(sums.inner, group, layout.width, limit())
         nonces = self.nonces()
-        fresh = self.field.mul(joined, nonces.powers(nonces.draw(len(joined))), threads())
-        raw = self.field.leave(fresh, threads()).view(np.uint8).reshape(len(joined), self.size)
+        fresh = self.field.mul(joined, nonces.powers(nonces.draw(len(joined))), limit())
+        raw = self.field.leave(fresh, limit()).view(np.uint8).reshape(len(joined), self.size)
         return Response(raw, len(sums))
 
 
@@ -211,8 +208,8 @@ class PaillierSecretKey(SecretKey):
     def encrypt(self, values: Ints, layout: Layout) -> Raw:
         left, right = self._sides
         xp, xq = left.residues(len(values)), right.residues(len(values))
-        powers = _native.combine(xp, xq, right.field, self._p2, self._p2_inverse, threads())
-        return self._public.sealed(values, layout, self._public.field.enter(powers, threads()))
+        powers = _native.combine(xp, xq, right.field, self._p2, self._p2_inverse, limit())
+        return self._public.sealed(values, layout, self._public.field.enter(powers, limit()))
 
     def decrypt(self, response: Response, layout: Layout) -> Ints:
         group = layout.per_plaintext(self._public.bits - 1)
@@ -252,7 +249,7 @@ class _Side:
         y = int.from_bytes(os.urandom(self._n.bit_length() // 8), "big") % self._n
         base = int(gmpy2.powmod(gmpy2.mpz(y), self._n, self._square))
         entered = self.field.enter(to_limbs(base, self.field.limbs)[None, :], 1)
-        return _native.Power(self.field, entered[0], self._n.bit_length() // 16, threads())
+        return _native.Power(self.field, entered[0], self._n.bit_length() // 16, limit())
 
     def residues(self, count: int) -> Limbs:
         """Random n-th residues modulo p^2, normal form.
@@ -264,15 +261,15 @@ class _Side:
         exponents = np.frombuffer(os.urandom(count * size), dtype=np.uint8).reshape(count, size)
         with self._lock:
             power = self._power
-        return self.field.leave(power.pow(exponents, threads()), threads())
+        return self.field.leave(power.pow(exponents, limit()), limit())
 
     def remainders(self, limbs: Limbs) -> tuple[int, list[int]]:
         """(p, messages modulo p) of ciphertexts in limbs of n^2."""
         reduced = [to_limbs(to_int(row) % self._square, self.field.limbs) for row in limbs]
         if not reduced:
             return self.p, []
-        entered = self.field.enter(np.stack(reduced), threads())
-        powers = self.field.leave(self.field.pow(entered, self._exponent, threads()), threads())
+        entered = self.field.enter(np.stack(reduced), limit())
+        powers = self.field.leave(self.field.pow(entered, self._exponent, limit()), limit())
         return self.p, [(to_int(x) - 1) // self.p * self._scale % self.p for x in powers]
 
 

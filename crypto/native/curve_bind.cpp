@@ -46,27 +46,40 @@ void chunks(std::size_t n, int threads, F body) {
   for (auto& t : pool) t.join();
 }
 
-const std::int8_t* digits_of(const nb::ndarray<const std::int8_t, nb::numpy, nb::c_contig, nb::device::cpu>& d) {
-  need(d.ndim() == 1 && (d.shape(0) == 64 || d.shape(0) == 0), "64 digits, or none");
-  return d.shape(0) == 0 ? nullptr : d.data();
-}
-using Digits = nb::ndarray<const std::int8_t, nb::numpy, nb::c_contig, nb::device::cpu>;
+// The secret scalar of one call in digits, wiped when the call ends; no bytes stand for no multiplication.
+class Secret {
+ public:
+  explicit Secret(const Bytes& scalar) {
+    need(scalar.ndim() == 1 && (scalar.shape(0) == 32 || scalar.shape(0) == 0), "a scalar of 32 bytes, or none");
+    given_ = scalar.shape(0) == 32;
+    if (given_) recode(digits_, scalar.data());
+  }
+  Secret(const Secret&) = delete;
+  Secret& operator=(const Secret&) = delete;
+  ~Secret() { wipe(&digits_, sizeof digits_); }
+  const Digits* digits() const { return given_ ? &digits_ : nullptr; }
 
-nb::tuple multiply(Bytes points, Digits digits, int threads) {
+ private:
+  Digits digits_;
+  bool given_;
+};
+
+// (n, 32) products and (n, 1) verdicts.
+nb::tuple multiply(Bytes points, Bytes scalar, int threads) {
   need(points.ndim() == 2 && points.shape(1) == 32, "points (n, 32)");
-  const std::int8_t* k = digits_of(digits);
+  const Secret secret(scalar);
   const std::size_t n = points.shape(0);
   Out out = fresh(n, 32), ok = fresh(n, 1);
   const RistrettoKernel& kernel = ristretto_kernel();
   chunks(n, threads, [&, o = out.data(), g = ok.data(), p = points.data()](std::size_t at, std::size_t m) {
-    kernel.multiply(o + 32 * at, p + 32 * at, g + at, m, k);
+    kernel.multiply(o + 32 * at, p + 32 * at, g + at, m, secret.digits());
   });
   return nb::make_tuple(out, ok);
 }
 
-nb::tuple hash(Bytes data, Offsets offsets, Bytes dst, Digits digits, int threads) {
+nb::tuple hash(Bytes data, Offsets offsets, Bytes dst, Bytes scalar, int threads) {
   need(data.ndim() == 1 && offsets.ndim() == 1 && offsets.shape(0) >= 1 && dst.ndim() == 1, "packed ids and a tag");
-  const std::int8_t* k = digits_of(digits);
+  const Secret secret(scalar);
   const std::size_t n = offsets.shape(0) - 1;
   const std::int64_t* at_ = offsets.data();
   need(at_[0] >= 0 && static_cast<std::size_t>(at_[n]) <= data.shape(0), "offsets inside the data");
@@ -78,28 +91,42 @@ nb::tuple hash(Bytes data, Offsets offsets, Bytes dst, Digits digits, int thread
     std::uint8_t uniform[64 * CHUNK];
     for (std::size_t i = 0; i < m; ++i)
       expander.expand(uniform + 64 * i, d + at_[at + i], static_cast<std::size_t>(at_[at + i + 1] - at_[at + i]));
-    kernel.hash(o + 32 * at, uniform, g + at, m, k);
+    kernel.hash(o + 32 * at, uniform, g + at, m, secret.digits());
   });
   return nb::make_tuple(out, ok);
 }
 
-// 64 uniform bytes a row to a point each, without hashing: the map of RFC 9496 alone.
-nb::tuple from_uniform(Bytes rows, int threads) {
+// 64 uniform bytes a row, without hashing: the map of RFC 9496, times the scalar if there is one.
+nb::tuple map_multiply(Bytes rows, Bytes scalar, int threads) {
   need(rows.ndim() == 2 && rows.shape(1) == 64, "rows (n, 64)");
+  const Secret secret(scalar);
   const std::size_t n = rows.shape(0);
   Out out = fresh(n, 32), ok = fresh(n, 1);
   const RistrettoKernel& kernel = ristretto_kernel();
   chunks(n, threads, [&, o = out.data(), g = ok.data(), p = rows.data()](std::size_t at, std::size_t m) {
-    kernel.hash(o + 32 * at, p + 64 * at, g + at, m, nullptr);
+    kernel.hash(o + 32 * at, p + 64 * at, g + at, m, secret.digits());
   });
   return nb::make_tuple(out, ok);
+}
+
+// (n, 1) verdicts alone.
+Out check(Bytes points, int threads) {
+  need(points.ndim() == 2 && points.shape(1) == 32, "points (n, 32)");
+  const std::size_t n = points.shape(0);
+  Out ok = fresh(n, 1);
+  const RistrettoKernel& kernel = ristretto_kernel();
+  chunks(n, threads, [&, g = ok.data(), p = points.data()](std::size_t at, std::size_t m) {
+    kernel.multiply(nullptr, p + 32 * at, g + at, m, nullptr);
+  });
+  return ok;
 }
 
 }  // namespace
 
 void bind_curve(nb::module_& m) {
   m.def("ristretto_multiply", &multiply);
+  m.def("ristretto_check", &check);
   m.def("ristretto_kernel", [] { return &ristretto_kernel() == &RISTRETTO_BASELINE ? "baseline" : "ifma"; });
   m.def("ristretto_hash", &hash);
-  m.def("ristretto_from_uniform", &from_uniform);
+  m.def("ristretto_map_multiply", &map_multiply);
 }

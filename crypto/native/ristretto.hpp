@@ -1,16 +1,30 @@
-// Batch ristretto255: one common scalar, n elements. `digits` null: no multiplication. `out` null: check only.
-// ok[i] is 0 for a non-canonical encoding, the identity as input, and the identity as result.
+// Batch ristretto255: one common scalar, n elements.
 #pragma once
 #include <cstddef>
 #include <cstdint>
 
 namespace parley {
 
+// A secret scalar k as 64 odd digits of radix 16, least significant first: half of k modulo the order is
+// sum (-1)^negative (2 index + 1) 16^i. Every word is 0 or all ones; the top digit is positive.
+struct Digits {
+    struct Digit {
+        std::uint64_t bit[3]; // of the index, 0 to 7, lowest first
+        std::uint64_t negative;
+    };
+    Digit at[64];
+};
+
+// Of a scalar below the group's order, 32 bytes little endian; takes the same steps for every scalar.
+void recode(Digits& out, const std::uint8_t k[32]);
+void wipe(void* p, std::size_t n);
+
+// multiply: encodings in; hash: 64 uniform bytes in. `digits` null: no multiplication. `out` null: check only.
+// ok[i] is 0 for a non-canonical encoding, the identity as input, and the identity as result; its row is zeros.
 struct RistrettoKernel {
-    void (*multiply)(std::uint8_t* out, const std::uint8_t* in, std::uint8_t* ok, std::size_t n,
-                     const std::int8_t* digits);
+    void (*multiply)(std::uint8_t* out, const std::uint8_t* in, std::uint8_t* ok, std::size_t n, const Digits* digits);
     void (*hash)(std::uint8_t* out, const std::uint8_t* uniform64, std::uint8_t* ok, std::size_t n,
-                 const std::int8_t* digits);
+                 const Digits* digits);
 };
 
 inline constexpr std::uint8_t GENERATOR[32] = {0xe2, 0xf2, 0xae, 0x0a, 0x6a, 0xbc, 0x4e, 0x71, 0xa8, 0x84, 0xa9,

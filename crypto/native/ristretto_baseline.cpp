@@ -22,8 +22,7 @@ using Mask = u64; // 0 or all ones
 inline Mask m_and(Mask a, Mask b) { return a & b; }
 inline Mask m_or(Mask a, Mask b) { return a | b; }
 inline Mask m_not(Mask a) { return ~a; }
-inline Mask all_lanes(u64 bit) { return 0 - bit; }
-inline std::uint8_t lane_bits(Mask a) { return static_cast<std::uint8_t>(a & 1); }
+inline std::uint8_t lane(Mask a, std::size_t) { return static_cast<std::uint8_t>(a & 1); }
 
 inline Fe constant(const u64 k[5]) { return {{k[0], k[1], k[2], k[3], k[4]}}; }
 inline Fe constant_word(u64 k) { return {{k, 0, 0, 0, 0}}; }
@@ -87,10 +86,6 @@ inline Fe select(Mask m, const Fe& a, const Fe& b) {
     return r;
 }
 
-inline void accumulate(Fe& acc, const Fe& entry, u64 word) {
-    for (int i = 0; i < 5; i++) acc.v[i] |= entry.v[i] & word;
-}
-
 // The unique limbs in [0, p).
 inline Fe freeze(const Fe& a) {
     Fe r = weak_carry(weak_carry(a));
@@ -145,6 +140,55 @@ inline Fe load(const std::uint8_t* p, std::size_t stride, Mask& canonical) {
 }
 
 #include "ristretto_group.hpp"
+
+struct Table {
+    Cached odd[8]; // P, 3P, ..., 15P
+};
+
+template <bool WithT> inline Point twice(const Point& p) {
+    const Fe a = sqr(p.X), b = sqr(p.Y), zz = sqr(p.Z);
+    const Fe h = add(a, b), g = sub(b, a);
+    const Fe e = sub(sqr(add(p.X, p.Y)), h), f = sub(add(zz, zz), g);
+    Point r = {mul(e, f), mul(g, h), mul(f, g), p.T};
+    if constexpr (WithT) r.T = mul(e, h);
+    return r;
+}
+
+inline Cached select(Mask m, const Cached& a, const Cached& b) {
+    return {select(m, a.Ym, b.Ym), select(m, a.Yp, b.Yp), select(m, a.Z2, b.Z2), select(m, a.T2d, b.T2d)};
+}
+
+// Every entry is read whatever the digit is.
+inline Cached pick(const Table& table, const Digits::Digit& digit) {
+    const Cached* t = table.odd;
+    Cached half[2];
+    for (int k = 0; k < 2; k++)
+        half[k] = select(digit.bit[1], select(digit.bit[0], t[4 * k + 3], t[4 * k + 2]),
+                         select(digit.bit[0], t[4 * k + 1], t[4 * k]));
+    const Cached r = select(digit.bit[2], half[1], half[0]);
+    return {select(digit.negative, r.Yp, r.Ym), select(digit.negative, r.Ym, r.Yp), r.Z2,
+            select(digit.negative, neg(r.T2d), r.T2d)};
+}
+
+Point times(const Point& p, const Digits& digits, Table& table) {
+    Point multiple = p;
+    const Cached two = cache(twice<true>(p));
+    table.odd[0] = cache(p);
+    for (int j = 1; j < 8; j++) {
+        multiple = plus(multiple, two);
+        table.odd[j] = cache(multiple);
+    }
+    // Y - X, Y + X and 2Z give the point (2X : 2Y : 2Z); doubling needs no T.
+    const Cached top = pick(table, digits.at[63]);
+    Point r = {sub(top.Yp, top.Ym), add(top.Yp, top.Ym), top.Z2, top.T2d};
+    for (int i = 62; i >= 0; i--) {
+        r = twice<false>(twice<false>(twice<false>(r)));
+        r = plus(twice<true>(r), pick(table, digits.at[i]));
+    }
+    return r;
+}
+
+#include "ristretto_batch.hpp"
 
 } // namespace
 

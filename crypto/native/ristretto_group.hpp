@@ -2,10 +2,9 @@
 // namespace, so that no inline function compiled for one instruction set can be linked into another.
 //
 // The backend provides, before the inclusion:
-//   LANES; struct Fe (values for LANES elements); Mask with m_and, m_or, m_not, m_false
+//   LANES; struct Fe (values for LANES elements); Mask with m_and, m_or, m_not
 //   mul, sqr, add, sub, neg, select(m, a, b) = m ? a : b, is_neg, is_zero, constant(limbs)
-//   accumulate(acc, entry, word): acc |= entry & word (word is 0 or all ones, the same in every lane)
-//   load(bytes, stride, &canonical), load_reduced(bytes, stride), store(bytes, fe), bits(mask)
+//   load(bytes, stride, &canonical), load_reduced(bytes, stride), store(bytes, fe)
 //
 // Formulas: RFC 9496 section 4.3; extended coordinates with a = -1 (Hisil, Wong, Carter, Dawson 2008).
 
@@ -21,11 +20,11 @@ static inline Fe sqr_n(Fe x, int n) {
     return x;
 }
 
-// x^((p-5)/8) = x^(2^252 - 3)
-static Fe pow_p58(const Fe& z) {
+// z^(2^250 - 1), and z^11 on the way
+static Fe pow_250(const Fe& z, Fe& z11) {
     const Fe z2 = sqr(z);
     const Fe z9 = mul(z, sqr_n(z2, 2));
-    const Fe z11 = mul(z2, z9);
+    z11 = mul(z2, z9);
     const Fe z5 = mul(z9, sqr(z11)); // 2^5 - 1
     const Fe z10 = mul(sqr_n(z5, 5), z5);
     const Fe z20 = mul(sqr_n(z10, 10), z10);
@@ -33,8 +32,20 @@ static Fe pow_p58(const Fe& z) {
     const Fe z50 = mul(sqr_n(z40, 10), z10);
     const Fe z100 = mul(sqr_n(z50, 50), z50);
     const Fe z200 = mul(sqr_n(z100, 100), z100);
-    const Fe z250 = mul(sqr_n(z200, 50), z50);
-    return mul(sqr_n(z250, 2), z);
+    return mul(sqr_n(z200, 50), z50);
+}
+
+// z^((p-5)/8) = z^(2^252 - 3)
+static Fe pow_p58(const Fe& z) {
+    Fe unused;
+    return mul(sqr_n(pow_250(z, unused), 2), z);
+}
+
+// z^(p-2) = z^(2^255 - 21)
+static Fe invert(const Fe& z) {
+    Fe z11;
+    const Fe z250 = pow_250(z, z11);
+    return mul(sqr_n(z250, 5), z11);
 }
 
 static inline Fe abs(const Fe& a) { return select(is_neg(a), neg(a), a); }
@@ -125,118 +136,56 @@ static inline Point plus(const Point& p, const Cached& q) {
     return {mul(e, f), mul(g, h), mul(f, g), mul(e, h)};
 }
 
-template <bool WithT> static inline Point twice(const Point& p) {
-    const Fe a = sqr(p.X), b = sqr(p.Y), zz = sqr(p.Z);
-    const Fe h = add(a, b), g = sub(b, a);
-    const Fe e = sub(sqr(add(p.X, p.Y)), h), f = sub(add(zz, zz), g);
-    Point r;
-    r.X = mul(e, f);
-    r.Y = mul(g, h);
-    r.Z = mul(f, g);
-    if constexpr (WithT) r.T = mul(e, h);
-    else r.T = p.T;
-    return r;
-}
-
 // 64 uniform bytes a lane (RFC 9496 4.3.4: two halves, each with its top bit dropped, mapped and added).
 static Point from_uniform(const std::uint8_t* in) {
     return plus(elligator(load_reduced(in, 64)), cache(elligator(load_reduced(in + 32, 64))));
 }
 
-// Every entry is read whatever the digit is; the digit is secret, the loop bounds are not.
-static inline Cached pick(const Cached table[8], int digit) {
-    const int sign = digit >> 31;
-    const std::uint64_t index = static_cast<std::uint64_t>((digit ^ sign) - sign);
-    const std::uint64_t is_zero_word = (index - 1) >> 63; // 1 when index is 0
-    Cached r;
-    r.Ym = r.Yp = constant_word(is_zero_word);
-    r.Z2 = constant_word(2 * is_zero_word);
-    r.T2d = constant_word(0);
-    for (int j = 0; j < 8; j++) {
-        const std::uint64_t word = 0 - (((index ^ static_cast<std::uint64_t>(j + 1)) - 1) >> 63);
-        accumulate(r.Ym, table[j].Ym, word);
-        accumulate(r.Yp, table[j].Yp, word);
-        accumulate(r.Z2, table[j].Z2, word);
-        accumulate(r.T2d, table[j].T2d, word);
-    }
-    const Mask negative = all_lanes(static_cast<std::uint64_t>(sign & 1));
-    const Fe minus = select(negative, r.Yp, r.Ym);
-    r.Yp = select(negative, r.Ym, r.Yp);
-    r.Ym = minus;
-    r.T2d = select(negative, neg(r.T2d), r.T2d);
-    return r;
-}
-
-// 64 signed digits of radix 16, least significant first, of a scalar below the group's order.
-static Point times(const Point& p, const std::int8_t digits[64], Cached table[8]) {
-    Point multiple = p;
-    table[0] = cache(p);
-    for (int j = 1; j < 8; j++) {
-        multiple = plus(multiple, table[0]);
-        table[j] = cache(multiple);
-    }
-    Point r = {constant_word(0), constant_word(1), constant_word(1), constant_word(0)};
-    r = plus(r, pick(table, digits[63]));
-    for (int i = 62; i >= 0; i--) {
-        r = twice<false>(twice<false>(twice<false>(r)));
-        r = plus(twice<true>(r), pick(table, digits[i]));
-    }
-    return r;
-}
-
 // The identity's class: X = 0 or Y = 0 in any representative.
 static inline Mask is_identity(const Point& p) { return m_or(is_zero(p.X), is_zero(p.Y)); }
 
-struct Kernel {
-    static void multiply(std::uint8_t* out, const std::uint8_t* in, std::uint8_t* ok, std::size_t n,
-                         const std::int8_t* digits) {
-        run(out, ok, n, digits, [&](std::size_t at, std::size_t k, std::uint8_t* buf, Mask& good) {
-            std::memcpy(buf, in + 32 * at, 32 * k);
-            // A short group is filled with the encoding of the generator.
-            for (std::size_t j = k; j < LANES; j++) std::memcpy(buf + 32 * j, GENERATOR, 32);
-            Point p = decode(buf, good);
-            good = m_and(good, m_not(is_identity(p)));
-            return p;
-        });
+// Encodings of doubled points with one inversion for all of them. The doubled point is (e f : g h : f g : e h),
+// and RFC 9496 4.3.2 on it needs the inverse of e f g h alone, no root (Hamburg's observation, as in
+// curve25519-dalek's double_and_compress_batch). First add the points, then finish, then encode them backwards.
+class DoubledBatch {
+  public:
+    static constexpr std::size_t GROUPS = 256 / LANES;
+
+    void add_point(const Point& p) {
+        Entry& s = entries_[count_++];
+        const Fe xx = sqr(p.X), yy = sqr(p.Y), xy = mul(p.X, p.Y), zz = sqr(p.Z);
+        const Fe dtt = mul(constant(K_D), sqr(p.T));
+        s.e = add(xy, xy), s.f = add(zz, dtt), s.g = add(yy, xx), s.h = sub(zz, dtt);
+        s.eg = mul(s.e, s.g), s.fh = mul(s.f, s.h);
+        const Fe all = mul(s.eg, s.fh);
+        s.zero = is_zero(all);
+        s.factor = select(s.zero, constant(K_ONE), all); // a zero would spoil its neighbours' inverses
+        s.before = product_;
+        product_ = mul(product_, s.factor);
     }
-    static void hash(std::uint8_t* out, const std::uint8_t* uniform, std::uint8_t* ok, std::size_t n,
-                     const std::int8_t* digits) {
-        run(out, ok, n, digits, [&](std::size_t at, std::size_t k, std::uint8_t* buf, Mask& good) {
-            std::memset(buf, 1, 64 * LANES);
-            std::memcpy(buf, uniform + 64 * at, 64 * k);
-            Point p = from_uniform(buf);
-            good = m_not(is_identity(p));
-            return p;
-        });
+    void finish() { product_ = invert(product_); }
+    void restart() { product_ = constant(K_ONE); }
+    // The last point that was added and not yet encoded; returns the lanes that are not the identity.
+    Mask encode_last(std::uint8_t* out) {
+        const Entry& s = entries_[--count_];
+        const Fe inverse = mul(product_, s.before);
+        product_ = mul(product_, s.factor);
+        const Fe z_inv = mul(s.eg, inverse), t_inv = mul(s.fh, inverse), i = constant(K_SQRT_M1);
+        const Mask rotate = is_neg(mul(s.eg, z_inv));
+        const Fe e = select(rotate, s.g, s.e), h = select(rotate, mul(s.f, i), s.h);
+        Fe g = select(rotate, neg(s.e), s.g);
+        g = select(is_neg(mul(mul(h, e), z_inv)), neg(g), g);
+        const Fe scale = select(rotate, i, constant(K_INVSQRT_A_MINUS_D));
+        store(out, abs(mul(sub(h, g), mul(scale, mul(g, t_inv)))));
+        return m_not(s.zero);
     }
 
-private:
-    template <class Source>
-    static void run(std::uint8_t* out, std::uint8_t* ok, std::size_t n, const std::int8_t* digits, Source source) {
-        alignas(64) Cached table[8];
-        alignas(64) std::uint8_t in[64 * LANES], res[32 * LANES];
-        for (std::size_t at = 0; at < n; at += LANES) {
-            const std::size_t k = n - at < LANES ? n - at : LANES;
-            Mask good;
-            Point p = source(at, k, in, good);
-            if (digits != nullptr) {
-                p = times(p, digits, table);
-                good = m_and(good, m_not(is_identity(p)));
-            }
-            if (out != nullptr) encode(res, p);
-            const std::uint8_t lanes = lane_bits(good);
-            for (std::size_t j = 0; j < k; j++) {
-                ok[at + j] = (lanes >> j) & 1;
-                if (out == nullptr) continue;
-                if (ok[at + j]) std::memcpy(out + 32 * (at + j), res + 32 * j, 32);
-                else std::memset(out + 32 * (at + j), 0, 32);
-            }
-        }
-        wipe(table, sizeof table);
-        wipe(in, sizeof in);
-    }
-    static void wipe(void* p, std::size_t n) {
-        std::memset(p, 0, n);
-        asm volatile("" : : "r"(p) : "memory");
-    }
+  private:
+    struct Entry {
+        Fe e, f, g, h, eg, fh, factor, before;
+        Mask zero;
+    };
+    Entry entries_[GROUPS];
+    Fe product_ = constant(K_ONE);
+    std::size_t count_ = 0;
 };

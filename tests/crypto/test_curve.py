@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,34 +14,19 @@ from shared import need
 from parley.crypto import _native, curve
 from parley.crypto.curve import ORDER, Ids
 from parley.crypto.errors import CryptoError
+from parley.crypto.threads import limit, limited
 
 BASE = bytes.fromhex("e2f2ae0a6abc4e71a884a961c500515f58e30b6aa582dd8db6a65945e08d2d76")
-# RFC 9496, A.1: the first multiples of the generator
-MULTIPLES = [
-    "e2f2ae0a6abc4e71a884a961c500515f58e30b6aa582dd8db6a65945e08d2d76",
-    "6a493210f7499cd17fecb510ae0cea23a110e8d5b901f8acadd3095c73a3b919",
-    "94741f5d5d52755ece4f23f044ee27d5d1ea1e2bd196b462166b16152a9d0259",
-]
-# RFC 9496, A.2: encodings that are not elements
-BAD = [
-    "00ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
-    "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-    "f3ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-    "0100000000000000000000000000000000000000000000000000000000000000",
-    "01ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-    "ed57ffd8c914fb201471d1c3d245ce3c746fcbe63a3679d51b6a516ebebe0e20",
-    "c34c4e1826e5d403b78e246e88aa051c36ccf0aafebffe137d148a2bf9104562",
-    "c940e5a4404157cfb1628b108db051a8d439e1a421394ec4ebccb9ec92a8ac78",
-    "47cfc5497c53dc8e61c91d17fd626ffb1c49e2bca94eed052281b510b1117a24",
-    "f1c6165d33367351b0da8f6e4511010c68174a03b6581212c71c0e1d026c3c72",
-    "87260f7a2f12495118360f02c26a470f450dadf34a413d21042b43b9d93e1309",
-    "26948d35ca62e643e26a83177332e6b6afeb9d08e4268b650f1f5bbd8d81d371",
-    "4eac077a713c57b4f4397629a4145982c661f48044dd3f96427d40b147d9742f",
-    "de6a7b00deadc788eb6b6c8d20c0ae96c2f2019078fa604fee5b87d6e989ad87",
-    "bcab477be20861e01e4a0e295284146a510150d9817763caf1a6f4b422d67042",
-    "0000000000000000000000000000000000000000000000000000000000000000",  # the identity
-]
+RFC = json.loads((Path(__file__).parent / "rfc9496.json").read_text(encoding="utf-8"))
+ZERO = bytes(32)
+
+
+@pytest.fixture(params=["own", "baseline"], autouse=True)
+def kernel(request, monkeypatch):
+    """Every test here runs on the CPU's own kernel and on the portable one."""
+    monkeypatch.delenv("PARLEY_CPU", raising=False)
+    if request.param == "baseline":
+        monkeypatch.setenv("PARLEY_CPU", "baseline")
 
 
 def points(*encodings: bytes | str) -> np.ndarray:
@@ -53,17 +39,75 @@ def scalar(k: int) -> bytes:
 
 
 def test_multiples_of_the_generator():
-    for k, want in enumerate(MULTIPLES, 1):
+    """RFC 9496, A.1; the first of them is the identity, which is refused."""
+    identity, *multiples = RFC["multiples"]
+    assert len(multiples) == 15
+    for k, want in enumerate(multiples, 1):
         assert curve.multiply(points(BASE), scalar(k))[0].tobytes().hex() == want
+        assert curve.multiply(points(want), scalar(pow(k, -1, ORDER)))[0].tobytes() == BASE
+    curve.check(points(*multiples))
+    with pytest.raises(CryptoError, match="bad_point"):
+        curve.check(points(identity))
 
 
-@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("bad", [*RFC["not_elements"], ZERO.hex()])
 def test_what_is_not_an_element_is_refused_by_index(bad):
+    """RFC 9496, A.2, and the identity."""
     with pytest.raises(CryptoError) as e:
         curve.multiply(points(BASE, BASE, bad), scalar(7))
     assert (e.value.code, e.value.index) == ("bad_point", 2)
     with pytest.raises(CryptoError):
         curve.check(points(bad))
+
+
+def test_the_map_from_uniform_bytes():
+    """RFC 9496, A.3."""
+    assert (len(RFC["not_elements"]), len(RFC["mapped"])) == (29, 11)
+    rows = np.frombuffer(b"".join(bytes.fromhex(given) for given, _ in RFC["mapped"]), np.uint8).reshape(-1, 64)
+    out, ok = _native.ristretto_map_multiply(rows, curve._NO_SCALAR, 1)
+    assert ok.all()
+    assert [r.tobytes().hex() for r in out] == [want for _, want in RFC["mapped"]]
+
+
+def test_a_product_that_is_the_identity_is_refused_and_blank():
+    """The order and zero never come this far from Python; the kernel is asked directly."""
+    rows = curve.hash_to_group(Ids.from_list([b"%d" % i for i in range(20)]), b"t")
+    for k in (0, ORDER):
+        out, ok = _native.ristretto_multiply(rows, np.frombuffer(k.to_bytes(32, "little"), np.uint8), 1)
+        assert not ok.any()
+        assert not out.any()
+
+
+def test_bad_rows_leave_their_neighbours_alone():
+    """One inversion serves 256 rows: a zero among them would spoil them all."""
+    rows = curve.hash_to_group(Ids.from_list([b"%d" % i for i in range(300)]), b"t")
+    k = curve._scalar(curve.random_scalar())
+    want, _ = _native.ristretto_multiply(rows, k, 1)
+    mixed = rows.copy()
+    bad = np.array([0, 1, 15, 16, 17, 100, 255, 256, 299])
+    for at, encoding in zip(bad, [ZERO.hex(), *RFC["not_elements"]], strict=False):
+        mixed[at] = points(encoding)[0]
+    out, ok = _native.ristretto_multiply(mixed, k, 1)
+    assert np.flatnonzero(ok[:, 0] == 0).tolist() == bad.tolist()
+    assert not out[bad].any()
+    good = ok[:, 0] == 1
+    assert np.array_equal(out[good], want[good])
+
+
+def test_results_do_not_depend_on_the_threads():
+    ids = Ids.from_list([b"%d" % i for i in range(1100)])
+    k = curve.random_scalar()
+    with limited(1):
+        assert limit() == 1
+        want = curve.hash_and_multiply(ids, k, b"t")
+        with limited(5):
+            assert limit() == 5
+            assert np.array_equal(curve.hash_and_multiply(ids, k, b"t"), want)
+        assert limit() == 1
+    assert np.array_equal(curve.hash_and_multiply(ids, k, b"t"), want)
+    for bad in (0, -1, 257):
+        with pytest.raises(CryptoError, match="bad_range"), limited(bad):
+            pass
 
 
 def test_bit_255_is_refused_where_a_lenient_library_reads_it():
@@ -78,7 +122,7 @@ def test_equal_to_libsodium():
     rng = np.random.default_rng(3)
     uniform = rng.integers(0, 256, (n, 64), dtype=np.uint8)
     uniform[:4] = [[0] * 64, [255] * 64, [1] + [0] * 63, [0xED] + [0xFF] * 30 + [0x7F] + [0] * 32]
-    ours, ok = _native.ristretto_from_uniform(uniform, 2)
+    ours, ok = _native.ristretto_map_multiply(uniform, curve._NO_SCALAR, 2)
     theirs = [rbcl.crypto_core_ristretto255_from_hash(row.tobytes()) for row in uniform]
     assert [r.tobytes() for r in ours[ok[:, 0] == 1]] == [t for t, good in zip(theirs, ok[:, 0], strict=True) if good]
     valid = ours[ok[:, 0] == 1]
