@@ -103,7 +103,8 @@ def zero(own: Keystream, following: Keystream, shape: tuple[int, ...]) -> Array:
     Member i shares the key of `own` with member i - 1 and that of `following` with member i + 1; the three shares of
     one call each sum to zero, and one is uniform to whoever misses one of its two keys.
     """
-    return RING_64.subtract(RING_64.random(own, shape), RING_64.random(following, shape))
+    a, b = RING_64.random(own, shape), RING_64.random(following, shape)
+    return RING_64.subtract(a, b)
 
 
 def product(a: Share, b: Share, mask: Array) -> Array:
@@ -114,7 +115,8 @@ def product(a: Share, b: Share, mask: Array) -> Array:
     """
     _same(a, b)
     RING_64.check(mask, "masks")
-    return a.own * b.own + a.own * b.next + a.next * b.own + mask
+    term: Array = a.own * b.own + a.own * b.next + a.next * b.own + mask
+    return term
 
 
 def _same(a: Share, b: Share) -> int:
