@@ -2,8 +2,10 @@
 
 void bind_curve(nanobind::module_& m);
 void bind_montgomery(nanobind::module_& m);
+void bind_noise(nanobind::module_& m);
 
 NB_MODULE(_native, m) {
   bind_curve(m);
   bind_montgomery(m);
+  bind_noise(m);
 }
