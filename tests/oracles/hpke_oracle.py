@@ -1,6 +1,7 @@
 """HPKE base mode over the hybrid of ML-KEM-768 and X25519, opened step by step.
 
-Sources: RFC 9180 section 5.1, and X-Wing's combiner. Uses the bare ML-KEM, X25519, HMAC and AES-GCM, and nothing of the library's own HPKE.
+Sources: RFC 9180 section 5.1, and X-Wing's combiner. Uses the bare ML-KEM, X25519, HMAC and AES-GCM, and nothing of
+the library's own HPKE.
 """
 
 from __future__ import annotations
