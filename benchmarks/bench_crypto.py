@@ -16,13 +16,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import crypto_curve
+import crypto_lattice
+import crypto_noise
 from rows import Row, one_thread, publish, seconds
 
 from parley.crypto import _native
 from parley.crypto.ahe import Layout
 from parley.crypto.ahe.paillier import PaillierSecretKey, to_int, to_limbs
-from parley.crypto.noise import discrete_gaussian, discrete_laplace
-from parley.crypto.prg import Rng
 from parley.crypto.seal import Channel, KKHandshake, StaticKey
 
 BITS = 2048
@@ -122,26 +122,10 @@ def sealing_rows() -> list[Row]:
     return [Row("sealing", ours, "MB/s", yardstick, "higher", about)]
 
 
-def noise_rows(n: int = 200_000) -> list[Row]:
-    """Exact noise against numpy's floating-point samplers, which are neither exact nor from a secret source."""
-    floats, scale = np.random.default_rng(1), 1000
-    about = {"rows": n, "scale": scale, "threads": 1, "yardstick": "numpy's sampler, rounded"}
-    rows = []
-    for name, ours, bare in (
-        ("discrete Laplace noise", discrete_laplace, floats.laplace),
-        ("discrete Gaussian noise", discrete_gaussian, floats.normal),
-    ):
-        width = scale if ours is discrete_laplace else scale**2
-        rate = n / seconds(lambda f=ours, w=width: f(Rng(), n, w))
-        yardstick = n / seconds(lambda f=bare: np.rint(f(0, scale, n)))
-        rows.append(Row(name, rate, "values/s", yardstick, "higher", about))
-    return rows
-
-
 def main() -> None:
     with one_thread():
         rows = [*crypto_curve.rows(), *modular_rows(), *paillier_rows()]
-        rows += [*memory_rows(), *sealing_rows(), *noise_rows()]
+        rows += [*memory_rows(), *sealing_rows(), *crypto_noise.rows()]
     publish("crypto", "Primitives against their yardsticks", rows)
 
 

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 
 from parley.crypto.errors import CryptoError
 from parley.crypto.noise import discrete_gaussian
-from parley.crypto.prg import Rng
 
 if TYPE_CHECKING:
     import tenseal as ts
@@ -130,7 +129,7 @@ class Circuit:
 
 
 def _noise(circuit: Circuit, width: int) -> Floats:
-    return discrete_gaussian(Rng(), width, circuit.variance).astype(np.float64) * circuit.grid
+    return discrete_gaussian(width, circuit.variance).astype(np.float64) * circuit.grid
 
 
 class CkksVector:

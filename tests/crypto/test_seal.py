@@ -7,7 +7,7 @@ import json
 import pytest
 from shared import need
 
-from parley.crypto import box
+from parley.crypto import box, kem
 from parley.crypto.errors import CryptoError
 from parley.crypto.seal import KKHandshake, StaticKey
 
@@ -25,19 +25,22 @@ class Fixed(KKHandshake):
 
 def vectors() -> list[dict]:
     every = json.loads(need("vectors/noise/cacophony_25519.json").read_text())["vectors"]
-    names = ("Noise_KK_25519_ChaChaPoly_SHA256", "Noise_KK_25519_AESGCM_SHA256")
+    # IK, XX and KKpsk2 are in the file too and are not patterns of ours.
+    names = ("Noise_KK_25519_ChaChaPoly_SHA256", "Noise_KK_25519_AESGCM_SHA256", "Noise_KKpsk0_25519_ChaChaPoly_SHA256")
     return [v for v in every if v["protocol_name"] in names]
 
 
 def test_published_vectors():
     found = vectors()
-    assert len(found) == 2
+    assert len(found) == 3
     for v in found:
         raw = {k: bytes.fromhex(x) for k, x in v.items() if isinstance(x, str) and k != "protocol_name"}
         cipher = v["protocol_name"].split("_")[3]
         i_static, r_static = StaticKey.from_bytes(raw["init_static"]), StaticKey.from_bytes(raw["resp_static"])
-        a = Fixed(raw["init_ephemeral"], True, i_static, r_static.public, raw["init_prologue"], cipher)
-        b = Fixed(raw["resp_ephemeral"], False, r_static, i_static.public, raw["resp_prologue"], cipher)
+        psks = [bytes.fromhex(v[k][0]) if k in v else None for k in ("init_psks", "resp_psks")]
+        assert (psks[0] is not None) == ("psk0" in v["protocol_name"])
+        a = Fixed(raw["init_ephemeral"], True, i_static, r_static.public, raw["init_prologue"], cipher, psks[0])
+        b = Fixed(raw["resp_ephemeral"], False, r_static, i_static.public, raw["resp_prologue"], cipher, psks[1])
         messages = [(bytes.fromhex(m["payload"]), bytes.fromhex(m["ciphertext"])) for m in v["messages"]]
         assert a.write(messages[0][0]) == messages[0][1]
         assert b.read(messages[0][1]) == messages[0][0]
@@ -57,10 +60,16 @@ def ends(request):
     return pair(request.param)
 
 
-def pair(cipher: str = "AESGCM", prologues: tuple[bytes, bytes] = (b"contract", b"contract"), stranger: bool = False):
+def pair(
+    cipher: str = "AESGCM",
+    prologues: tuple[bytes, bytes] = (b"contract", b"contract"),
+    stranger: bool = False,
+    psks: tuple[bytes | None, bytes | None] = (None, None),
+):
     i, r, other = StaticKey.generate(), StaticKey.generate(), StaticKey.generate()
-    a = KKHandshake(True, i, r.public, prologues[0], cipher)  # type: ignore[arg-type]  # a parameter
-    b = KKHandshake(False, r, (other if stranger else i).public, prologues[1], cipher)  # type: ignore[arg-type]  # a parameter
+    a = KKHandshake(True, i, r.public, prologues[0], cipher, psks[0])  # type: ignore[arg-type]  # a parameter
+    known = (other if stranger else i).public
+    b = KKHandshake(False, r, known, prologues[1], cipher, psks[1])  # type: ignore[arg-type]  # a parameter
     b.read(a.write())
     a.read(b.write())
     return a.channel(), b.channel()
@@ -102,6 +111,24 @@ def test_a_relay_changes_nothing(ends, harm):
 def test_another_contract_or_another_key_ends_the_handshake(kw):
     with pytest.raises(CryptoError, match="bad_ciphertext"):
         pair(**kw)
+
+
+@pytest.mark.parametrize("psks", [(b"p" * 32, None), (None, b"p" * 32), (b"p" * 32, b"q" * 32)])
+def test_a_secret_at_one_end_only_or_another_one_ends_the_handshake(psks):
+    with pytest.raises(CryptoError, match="bad_ciphertext"):
+        pair(psks=psks)
+
+
+@pytest.mark.parametrize("cipher", ["ChaChaPoly", "AESGCM"])
+def test_a_post_quantum_secret_is_mixed_in(cipher):
+    key = kem.HybridKey()
+    secret, message = kem.encapsulate(key.public, b"contract")
+    a, b = pair(cipher, psks=(secret, key.decapsulate(message, b"contract")))
+    assert b.open(a.seal(b"to b")) == b"to b"
+    assert a.open(b.seal(b"to a")) == b"to a"
+    for size in (0, 31, 33):
+        with pytest.raises(CryptoError, match="bad_key"):
+            pair(psks=(bytes(size), bytes(32)))
 
 
 def test_handshakes_are_used_in_order_and_once():
