@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import crypto_curve
-import crypto_lattice
 import crypto_noise
 from rows import Row, one_thread, publish, seconds
 
