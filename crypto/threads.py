@@ -22,7 +22,7 @@ _limit: ContextVar[int | None] = ContextVar("parley.crypto.threads", default=Non
 
 def limit() -> int:
     """Threads for a native call made here and now, 1 to 256."""
-    chosen = _limit.get()
+    chosen = _limit.get(None)
     return min(8, os.cpu_count() or 1) if chosen is None else chosen
 
 

@@ -25,7 +25,7 @@ run_tests() {
   env PARLEY_NATIVE_UNDER_TEST="$(module)" \
       LD_PRELOAD="$("$compiler" -print-file-name=libasan.so) $("$compiler" -print-file-name=libstdc++.so)" \
       ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
-      .venv/bin/pytest -q -p sanitized_native -m "not slow" \
+      .venv/bin/pytest -q --capture=sys -p sanitized_native -m "not slow" \
       --deselect tests/crypto/test_curve_bounds.py "$@"
 }
 
