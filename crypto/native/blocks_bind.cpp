@@ -202,6 +202,7 @@ Code code_of(const Bytes& seed, std::size_t positions, std::size_t count, int we
   need(positions % 2 == 0 && positions >= 2 && positions < (std::size_t(1) << 32), "an even number of positions");
   need(count <= positions / 2, "at most half as many outputs as positions");
   need(weight == 7 || weight == 21, "an expander of weight 7 or 21");
+  need(positions / 2 >= static_cast<std::size_t>(weight), "at least as many outputs as the expander's weight");
   Code code = {positions / 2, count, weight, {}};
   std::memcpy(code.seed, key(seed), 16);
   return code;
