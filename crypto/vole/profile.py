@@ -82,6 +82,17 @@ class Plan:
         return 32 * WIDTH + (32 * self.transfers + 16 * self.trees if self.levels else 0)
 
 
+def most(code: Profile, count: int) -> tuple[int, int]:
+    """Trees and transfers that the plan of no smaller count exceeds: for caps that are set before counts are known."""
+    if count <= DIRECT:
+        return count, 0
+    return max(DIRECT, 2 * code.noise), 2 * code.noise * _levels(code, count)
+
+
+def _levels(code: Profile, count: int) -> int:
+    return (2 * count // code.noise).bit_length() - 1
+
+
 def plan(code: Profile, count: int) -> Plan:
     """The plan for `count` correlations, 1 <= count <= 2^25; it depends on these two alone."""
     if code not in PROFILES.values():
@@ -90,5 +101,5 @@ def plan(code: Profile, count: int) -> Plan:
         raise CryptoError("bad_range", "from 1 to 2^25 correlations")
     if count <= DIRECT:
         return Plan(code, count, count, 0)
-    levels = (2 * count // code.noise).bit_length() - 1
+    levels = _levels(code, count)
     return Plan(code, count, -(-2 * count >> levels), levels)
