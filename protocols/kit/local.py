@@ -176,10 +176,11 @@ async def gather_roles(work: Mapping[str, Awaitable[T]]) -> dict[str, T]:
         task.cancel()
     if pending:
         await asyncio.wait(pending, timeout=10)
-    for task in tasks.values():
-        failure = None if task.cancelled() else task.exception()
+    # Every exception is asked for before one is raised: an unasked one is reported when it is collected.
+    failures = {task: None if task.cancelled() else task.exception() for task in tasks.values()}
+    for task, failure in failures.items():
         if task not in done:
-            continue  # it failed because it was cancelled; asking for its exception is enough
+            continue  # it failed because it was cancelled
         if isinstance(failure, ParleyError):
             raise failure.located(party=names[task]) from failure
         if failure is not None:
