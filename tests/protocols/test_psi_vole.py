@@ -143,10 +143,11 @@ def test_every_mutation_is_refused_by_name(change):
         assert error.party == whole[index].address.sender or whole[index].last
 
 
-def test_every_loss_ends_with_an_error_and_never_with_a_result():
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
+def test_every_loss_ends_with_an_error_and_never_with_a_result(every):
     data = inputs(["a", "b", "c"], ["b", "c"])
     n = len(run(data).transcript)
-    ends = list(c.losses(lambda setting: run(data, setting), n))
+    ends = list(c.losses(lambda setting: run(data, setting), n, every))
     assert {e.code for _, _, e in ends if e} == {"peer_lost"}
     assert all(e is not None for _, when, e in ends if when == "before")
 
