@@ -13,6 +13,7 @@ from parley.crypto.vole import evaluation, profile
 from parley.protocols.kit import Cast, StepInputs, run_local
 from parley.protocols.kit import conformance as c
 from parley.protocols.kit.local import Setting
+from parley.protocols.kit.processes import run_processes
 from parley.protocols.psi import vole
 from parley.protocols.psi.ecdh import ECDH
 from parley.protocols.psi.vole import VOLE
@@ -194,6 +195,46 @@ def test_wrong_messages_are_refused_and_name_the_peer(name):
     with pytest.raises(ParleyError) as e:
         run(data, Setting(fault=spoiled(kind, index, change)))
     assert (e.value.code, e.value.party) == (code, whole[index].address.sender)
+
+
+def test_roles_in_processes_of_their_own_find_the_same():
+    data = inputs(*CORPORA["trees"])
+    out = run_processes(VOLE, {"receiver": ("hospital",), "sender": ("lab",)}, data, {"id": "id"})
+    assert out["hospital"].result == {"intersection": 1334}
+    assert sorted(ids_of(data, "lab", out["lab"].keep["rows"])) == sorted(
+        ids_of(data, "hospital", out["hospital"].keep["rows"])
+    )
+
+
+def test_changed_contents_end_in_a_wrong_answer_or_a_named_error_and_never_in_a_crash():
+    """Well-formed messages with other bits in them: semi-honest, so that a wrong answer is allowed; losses are not."""
+    rng = np.random.default_rng(31)
+    data = inputs([str(i) for i in range(40)], [str(i) for i in range(20, 60)])
+    kinds = {k.TAG: k for k in (vole.Replies, vole.Corrections, vole.Masked, vole.Tags, vole.Common)}
+    whole = run(data).transcript
+    ends, blamed = {"wrong": 0, "refused": 0}, set()
+    for index in (i for i, e in enumerate(whole) if e.address.tag in kinds and not e.last):
+        for _ in range(6):
+
+            def flipped(message):
+                values = {name: getattr(message, name).copy() for name in message.FIELDS}
+                for array in values.values():
+                    if array.size:
+                        raw = array.reshape(-1).view(np.uint8)
+                        raw[rng.integers(0, raw.size, 3)] ^= np.uint8(1 << rng.integers(8))
+                return type(message)(**values)
+
+            try:
+                out = run(data, Setting(fault=spoiled(kinds[whole[index].address.tag], index, flipped), patience=2))
+            except ParleyError as e:
+                blamed.add(e.party)
+                ends["refused"] += 1
+            else:
+                assert out["hospital"].keep["count"] <= 20
+                ends["wrong"] += 1
+    assert blamed <= set(PARTIES)
+    assert ends["wrong"] > 0
+    assert ends["refused"] > 0
 
 
 def test_a_count_that_differs_from_the_tags_is_noticed():
