@@ -13,7 +13,6 @@ using u64 = std::uint64_t;
 
 // Bit j of every byte of sixteen blocks: element c is column c of the state, row r of it at bits 16 r to 16 r + 15.
 typedef u64 Plane __attribute__((vector_size(32)));
-typedef long long Turn __attribute__((vector_size(32)));
 
 struct Planes {
   Plane b[8];
@@ -92,10 +91,11 @@ void sub_bytes(Planes& x) {
 }
 
 inline void shift_rows(Planes& x) {
-  const Turn one = {1, 2, 3, 0}, two = {2, 3, 0, 1}, three = {3, 0, 1, 2};
-  for (auto& b : x.b)
-    b = (b & 0xffffull) | (__builtin_shuffle(b, one) & 0xffff0000ull) |
-        (__builtin_shuffle(b, two) & 0xffff00000000ull) | (__builtin_shuffle(b, three) & 0xffff000000000000ull);
+  for (auto& b : x.b) {
+    const Plane one = __builtin_shufflevector(b, b, 1, 2, 3, 0), two = __builtin_shufflevector(b, b, 2, 3, 0, 1);
+    const Plane three = __builtin_shufflevector(b, b, 3, 0, 1, 2);
+    b = (b & 0xffffull) | (one & 0xffff0000ull) | (two & 0xffff00000000ull) | (three & 0xffff000000000000ull);
+  }
 }
 
 inline void mix_columns(Planes& x) {

@@ -3,6 +3,10 @@
 #include <stdexcept>
 #include <string_view>
 
+#if defined(PARLEY_HAS_AESNI)
+#include <cpuid.h>
+#endif
+
 #include "blocks.hpp"
 
 namespace parley {
@@ -19,25 +23,18 @@ Path wanted() {
 }
 
 #if defined(PARLEY_HAS_AESNI)
-bool leaf7_ecx(int bit) { // what __builtin_cpu_supports of GCC 12 has no word for
-  unsigned a = 7, b = 0, c = 0, d = 0;
-  __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-  return (c >> bit) & 1;
-}
-
-bool leaf7_ebx(int bit) {
-  unsigned a = 7, b = 0, c = 0, d = 0;
-  __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-  return (b >> bit) & 1;
-}
+struct Leaf7 { // for what __builtin_cpu_supports of GCC 12 has no word
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  Leaf7() { __get_cpuid_count(7, 0, &a, &b, &c, &d); }
+};
 
 bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2"); }
 bool has_aesni() { return has_avx2() && __builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul"); }
 bool has_vaes() {
   return has_aesni() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") && leaf7_ecx(9);
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") && (Leaf7().c >> 9 & 1);
 }
-bool has_sha() { return __builtin_cpu_supports("sse4.1") && __builtin_cpu_supports("ssse3") && leaf7_ebx(29); }
+bool has_sha() { return __builtin_cpu_supports("sse4.1") && __builtin_cpu_supports("ssse3") && (Leaf7().b >> 29 & 1); }
 #endif
 
 } // namespace

@@ -78,7 +78,9 @@ class BaseSender(Handle):
         wipe(zero, one)
         self._scalar = b""
         self._closed = True
-        return np.ascontiguousarray(np.stack(pairs, axis=1))
+        both = np.ascontiguousarray(np.stack(pairs, axis=1))
+        wipe(*pairs)
+        return both
 
 
 class BaseChooser(Handle):

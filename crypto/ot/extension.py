@@ -106,8 +106,9 @@ class ExtensionSender(_Extension):
         zero = self.pads(rows, position)
         rows ^= self._delta.view(np.uint8)
         one = self.pads(rows, position)
-        wipe(rows)
-        return np.ascontiguousarray(np.stack([zero, one], axis=1))
+        both = np.ascontiguousarray(np.stack([zero, one], axis=1))
+        wipe(rows, zero, one)
+        return both
 
 
 class ExtensionReceiver(_Extension):

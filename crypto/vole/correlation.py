@@ -189,8 +189,8 @@ class VoleReceiver(Handle):
         """The corrections for the sender's replies; CryptoError "bad_shape", "bad_point", "closed" the second time."""
         self._open()
         pairs = self._base.keys(replies)
-        zero = _elements(np.ascontiguousarray(pairs[:, 0]), self._plan.trees)
-        elements = _elements(np.ascontiguousarray(pairs[:, 1]), self._plan.trees)
+        keys = np.ascontiguousarray(pairs.transpose(1, 0, 2))
+        zero, elements = (_elements(side, self._plan.trees) for side in keys)
         elements ^= zero
         elements ^= self._e
         self._small = self._keep(_native.gf64_weigh(zero))
@@ -201,7 +201,7 @@ class VoleReceiver(Handle):
                 choices, pads = extension.random(away)
             self._pads = self._keep(pads)
             wipe(away)
-        wipe(zero, pairs)
+        wipe(zero, pairs, keys)
         return Corrections(elements, choices)
 
     def finish(self, sums: Sums) -> None:
