@@ -23,7 +23,7 @@ struct Store { // three thirds of `segment` slots, then `dense` columns
 };
 
 // Where the stream of one key is used for several things they are told apart by the block's upper half.
-inline constexpr std::uint64_t TAPS_FIRST = 1, TAPS_SECOND = 2, EXPANDER = 3;
+inline constexpr std::uint64_t TAPS_FIRST = 1, TAPS_SECOND = 2, EXPANDER = 3; // stretch d: EXPANDER + 256 d
 inline constexpr int TAPS = 24; // reach of the convolution
 inline constexpr int MAX_DENSE = 16;
 

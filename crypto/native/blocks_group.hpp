@@ -127,38 +127,36 @@ inline void convolve(const Aes& aes, u64 domain, T* z, std::size_t m) {
   }
 }
 
-// put(i, sum of D cells of z at public random places) for i in [0, count). One place in each of D equal stretches:
-// with places anywhere the worst of a million outputs would see only the first seventh of z (at D = 7).
-template <int D, class Cell, class Put>
-inline void expand(const Aes& aes, std::size_t half, std::size_t count, const Cell* z, Put put) {
-  constexpr std::size_t ROWS = 16, DRAWN = ROWS * D;
-  static_assert(DRAWN % 4 == 0);
-  alignas(64) u32 index[2][DRAWN], low[DRAWN], wide[DRAWN];
-  for (std::size_t j = 0; j < DRAWN; j++) {
-    const std::size_t d = j % D;
-    low[j] = static_cast<u32>(d * half / D), wide[j] = static_cast<u32>((d + 1) * half / D) - low[j];
-  }
-  auto draw = [&](std::size_t batch, u32* to) {
-    stream(aes, EXPANDER, batch * (DRAWN / 4), reinterpret_cast<u8*>(to), DRAWN / 4);
-    for (std::size_t j = 0; j < DRAWN; j++) to[j] = low[j] + static_cast<u32>((u64(to[j]) * wide[j]) >> 32);
-    for (std::size_t j = 0; j < DRAWN; j++) __builtin_prefetch(z + to[j]);
-  };
-  draw(0, index[0]);
-  for (std::size_t at = 0, batch = 0; at < count; at += ROWS, batch++) {
-    if (at + ROWS < count) draw(batch + 1, index[(batch + 1) & 1]);
-    const u32* q = index[batch & 1];
-    for (std::size_t i = at; i < at + ROWS && i < count; i++, q += D) {
-      Cell sum = z[q[0]];
-      for (int d = 1; d < D; d++) sum ^= z[q[d]];
-      put(i, sum);
+// add(i, sum of G cells of z, one in each of the stretches d to d + G) for i in [0, count). Few stretches at a time
+// stay in the cache, and that outweighs going over the outputs once for each group.
+template <int G, class Cell, class Add>
+inline void expand_stretches(const Aes& aes, const Code& code, int d, const Cell* z, Add add_to) {
+  constexpr std::size_t BATCH = 256;
+  alignas(64) u32 index[G][BATCH];
+  const u64 weight = static_cast<u64>(code.weight);
+  for (std::size_t at = 0; at < code.count; at += BATCH) {
+    for (int g = 0; g < G; g++) {
+      const u64 stretch = static_cast<u64>(d + g), low = stretch * code.half / weight;
+      const u64 wide = (stretch + 1) * code.half / weight - low;
+      stream(aes, EXPANDER + (stretch << 8), at / 4, reinterpret_cast<u8*>(index[g]), BATCH / 4);
+      for (auto& x : index[g]) x = static_cast<u32>(low + ((x * wide) >> 32));
+    }
+    const std::size_t n = code.count - at < BATCH ? code.count - at : BATCH;
+    for (std::size_t i = 0; i < n; i++) {
+      Cell sum = z[index[0][i]];
+      for (int g = 1; g < G; g++) sum ^= z[index[g][i]];
+      add_to(at + i, sum);
     }
   }
 }
 
-template <class Cell, class Put>
-inline void expand_by_weight(const Aes& aes, const Code& code, const Cell* z, Put put) {
-  if (code.weight == 7) expand<7>(aes, code.half, code.count, z, put);
-  else expand<21>(aes, code.half, code.count, z, put);
+// The expander: to each output one place in each of `weight` equal stretches of z. With places anywhere the worst of
+// a million outputs would see only the first seventh of z (at weight 7).
+template <class Cell, class Add>
+inline void expand(const Aes& aes, const Code& code, const Cell* z, Add add_to) {
+  int d = 0;
+  for (; d + 3 <= code.weight; d += 3) expand_stretches<3>(aes, code, d, z, add_to);
+  for (; d < code.weight; d++) expand_stretches<1>(aes, code, d, z, add_to);
 }
 
 inline void encode(const Code& code, Block* leaves, Block* out) {
@@ -166,10 +164,9 @@ inline void encode(const Code& code, Block* leaves, Block* out) {
   Block* second = leaves + code.half;
   convolve(aes, TAPS_FIRST, second, code.half);
   convolve(aes, TAPS_SECOND, second, code.half);
-  const Two* first = reinterpret_cast<const Two*>(leaves);
+  std::memcpy(out, leaves, 16 * code.count);
   Two* to = reinterpret_cast<Two*>(out);
-  expand_by_weight(aes, code, reinterpret_cast<const Two*>(second),
-                   [=](std::size_t i, const Two& sum) { to[i] = first[i] ^ sum; });
+  expand(aes, code, reinterpret_cast<const Two*>(second), [=](std::size_t i, const Two& sum) { to[i] ^= sum; });
 }
 
 // The same for blocks and words at once: both lie in one 32-byte cell, so that each random place is one access.
@@ -183,9 +180,12 @@ inline void encode_pair(const Code& code, Block* leaves, u64* sparse, Block* roo
   }
   Four* cells = reinterpret_cast<Four*>(room);
   for (std::size_t i = 0; i < code.half; i++) cells[i] = Four{second[i].lo, second[i].hi, second_sparse[i], 0};
-  expand_by_weight(aes, code, static_cast<const Four*>(cells), [=](std::size_t i, const Four& sum) {
-    out[i] = {leaves[i].lo ^ sum[0], leaves[i].hi ^ sum[1]};
-    out_sparse[i] = sparse[i] ^ sum[2];
+  std::memcpy(out, leaves, 16 * code.count);
+  std::memcpy(out_sparse, sparse, 8 * code.count);
+  Two* to = reinterpret_cast<Two*>(out);
+  expand(aes, code, static_cast<const Four*>(cells), [=](std::size_t i, const Four& sum) {
+    to[i] ^= Two{sum[0], sum[1]};
+    out_sparse[i] ^= sum[2];
   });
 }
 

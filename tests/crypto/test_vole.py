@@ -179,14 +179,14 @@ def test_trees_refuse_wrong_shapes():
 
 
 def places(half: int, weight: int, seed: bytes) -> np.ndarray:
-    """(half, weight) the expander's places, from the definition: batches of sixteen rows, one for each stretch."""
-    drawn, blocks = 16 * weight, 16 * weight // 4
+    """(half, weight) the expander's places, from the definition: one stream and one stretch for each."""
     key = np.frombuffer(seed, np.uint8).reshape(1, 16)
-    batches = -(-half // 16)
-    raw = _native.aes_stream(key, 3, 0, batches * blocks).view(np.uint32).reshape(batches, drawn).astype(np.uint64)
-    edge = np.arange(weight + 1, dtype=np.uint64) * np.uint64(half) // np.uint64(weight)
-    rows = raw.reshape(-1, weight)[:half]
-    return (edge[:-1] + (rows * np.diff(edge) >> np.uint64(32))).astype(np.int64)
+    columns = []
+    for d in range(weight):
+        raw = _native.aes_stream(key, 3 + 256 * d, 0, -(-half // 4)).view(np.uint32).reshape(-1)[:half]
+        low, high = d * half // weight, (d + 1) * half // weight
+        columns.append(low + (raw.astype(np.int64) * (high - low) >> 32))
+    return np.stack(columns, axis=1)
 
 
 def taps(half: int, domain: int, seed: bytes) -> np.ndarray:
