@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import crypto_curve
 import crypto_noise
+import crypto_vole
 from rows import Row, one_thread, publish, seconds
 
 from parley.crypto import _native
@@ -124,7 +125,7 @@ def sealing_rows() -> list[Row]:
 def main() -> None:
     with one_thread():
         rows = [*crypto_curve.rows(), *modular_rows(), *paillier_rows()]
-        rows += [*memory_rows(), *sealing_rows(), *crypto_noise.rows()]
+        rows += [*memory_rows(), *sealing_rows(), *crypto_noise.rows(), *crypto_vole.rows()]
     publish("crypto", "Primitives against their yardsticks", rows)
 
 

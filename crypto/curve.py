@@ -88,6 +88,17 @@ def multiply(points: Points, scalar: bytes) -> Points:
     return _results(_native.ristretto_multiply(_checked(points), _scalar(scalar), limit()))
 
 
+def add(points: Points, others: Points) -> Points:
+    """(n, 32): row by row the sum, `others` (n, 32) or (1, 32); CryptoError "bad_point", also where a sum is the
+    identity. Portable code on every CPU."""
+    return _results(_native.ristretto_add(_checked(points), _paired(points, others), False))
+
+
+def subtract(points: Points, others: Points) -> Points:
+    """(n, 32): row by row the difference; as `add`."""
+    return _results(_native.ristretto_add(_checked(points), _paired(points, others), True))
+
+
 def check(points: Points) -> None:
     """CryptoError "bad_point" unless every row is the canonical encoding of an element other than the identity."""
     _all(_native.ristretto_check(_checked(points), limit()))
@@ -97,6 +108,12 @@ def _checked(points: Points) -> Points:
     if points.ndim != 2 or points.shape[1] != 32 or points.dtype != np.uint8:
         raise CryptoError("bad_shape", "points are uint8 (n, 32)")
     return np.ascontiguousarray(points)
+
+
+def _paired(points: Points, others: Points) -> Points:
+    if len(others) not in (1, len(points)):
+        raise CryptoError("bad_shape", "as many points on both sides, or one for all")
+    return _checked(others)
 
 
 def _results(pair: tuple[Points, Points]) -> Points:

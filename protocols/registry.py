@@ -20,6 +20,7 @@ PROTOCOLS: dict[str, tuple[str, str]] = {
     "gbdt/predict": ("parley.protocols.gbdt.predict", "PREDICT"),
     "gbdt/vertical": ("parley.protocols.gbdt.jobs", "VERTICAL"),
     "psi/ecdh": ("parley.protocols.psi.ecdh", "ECDH"),
+    "psi/vole": ("parley.protocols.psi.vole", "VOLE"),
 }
 
 

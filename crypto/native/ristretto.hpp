@@ -33,6 +33,8 @@ inline constexpr std::uint8_t GENERATOR[32] = {0xe2, 0xf2, 0xae, 0x0a, 0x6a, 0xb
 
 extern const RistrettoKernel RISTRETTO_BASELINE;
 extern const RistrettoKernel RISTRETTO_IFMA; // only where cpu_has_ifma()
+// a + b or a - b, portable; false, and zeros, where the inputs or the result are not elements other than the identity.
+bool ristretto_add(std::uint8_t* out, const std::uint8_t* a, const std::uint8_t* b, bool minus);
 bool cpu_has_ifma();
 const RistrettoKernel& ristretto_kernel(); // the one to use here and now; throws on an unknown PARLEY_CPU
 

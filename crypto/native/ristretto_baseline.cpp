@@ -192,6 +192,19 @@ Point times(const Point& p, const Digits& digits, Table& table) {
 
 } // namespace
 
+bool ristretto_add(std::uint8_t* out, const std::uint8_t* a, const std::uint8_t* b, bool minus) {
+    Mask first, second;
+    const Point p = decode(a, first);
+    Point q = decode(b, second);
+    if (minus) q.X = neg(q.X), q.T = neg(q.T);
+    const Point sum = plus(p, cache(q));
+    const Mask elements = m_and(m_and(first, second), m_not(m_or(is_identity(p), is_identity(q))));
+    const bool ok = lane_bits(m_and(elements, m_not(is_identity(sum))));
+    if (ok) encode(out, sum);
+    else std::memset(out, 0, 32);
+    return ok;
+}
+
 const RistrettoKernel RISTRETTO_BASELINE = {Kernel::multiply, Kernel::hash};
 
 } // namespace parley

@@ -54,6 +54,15 @@ def test_an_intersection_of_three_files(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("code", ["conservative", "fast"])
+def test_an_intersection_by_vector_ole_is_one_word_away(tmp_path: Path, code: str) -> None:
+    files = tables(tmp_path, {"a": ["u1", "u2", "u3"], "b": ["u3", "u2", "u9"]})
+    text = PSI.replace("psi/ecdh", "psi/vole").replace("[b, c]", "b").replace(", c: {data: t}", "")
+    found = Parley.local(job(tmp_path, text % f", profile: {code}"), files)
+    assert found.result("align") == {"intersection": 2}
+    assert {(e["party"], e["to"]) for e in found.steps["align"].egress} == {("a", "b"), ("b", "a")}
+
+
 def test_nothing_in_common_is_a_success_and_later_steps_are_skipped(tmp_path: Path) -> None:
     files = tables(tmp_path, {"a": ["u1"], "b": ["u2"], "c": ["u3"]})
     later = (

@@ -1,0 +1,1 @@
+"""Oblivious transfer: `base` by public-key operations, `extension` of 128 of those to any number."""

@@ -1,0 +1,444 @@
+"""Private intersection of two id columns by vector oblivious linear evaluation: large sets at the speed of hashing.
+
+Ideal functionality: receiver and sender bring a set of ids each; the receiver is told which of its ids the sender has,
+and with `result: both` each is told its own rows of the common records, in one order that is the same for both and says
+nothing.
+
+Adversary: semi-honest. Assumptions: gap computational Diffie-Hellman on ristretto255, AES and SHA-256 as ideal
+functions, and for more than about 1,900 ids at the receiver the dual-LPN assumption of the profile (`conservative`
+unless the job says `fast`; no number of bits is claimed for either, see parley.crypto.vole.profile). n ids at the
+receiver, m at the sender, t trees of l levels for the profile and n; w = 64-bit words.
+
+    step  from -> to           message      carries                                         bytes
+    1     receiver -> sender   Opening      n; commitment to a random share                 40
+    2     sender -> receiver   Answer       m; a random share                               40
+    3     receiver -> sender   Start        the receiver's share; offer of base transfers   64
+    4     sender -> receiver   Replies      128 points                                      4096
+    5     receiver -> sender   Corrections  noise and choices, under keystreams             1024 t + 16 t l, about
+    6     sender -> receiver   Trees        sums of the trees' levels, under pads           32 t l + 16 t, about
+    7     receiver -> sender   Masked       its store of h(x), every slot masked            10 per id, about
+    8     sender -> receiver   Tags         tags of its ids, in a fresh secret order        8 to 12 per id
+    9     receiver -> sender   Closing      ok or empty; count                              9
+    10    receiver -> sender   Common       sender's positions of the common records        4 per common id
+
+The salt of all hashes comes from both shares, after both sets are fixed: the receiver is bound by step 1 before it sees
+the sender's. t l is 0 up to about 1,900 ids (then t is the number of slots), else t is from 640 to 1280.
+
+Receiver learns which of its own ids the sender has and how many distinct ids the sender has. Sender learns how many
+distinct ids the receiver has, whether there is anything in common, and with `result: both` which of its own ids the
+receiver has. Coordinator: both counts, from sizes.
+
+Not protected: a party that lies about its ids, as in psi/ecdh; here a receiver that deviates can also hold up to a
+quarter more ids than it declares. There is no floor: the receiver sees which ids are common and not only how many, so
+that a floor would be a courtesy; psi/ecdh has one that binds. Encoding fails for a set with probability 2^-40 and then
+ends the step for good. Ids are distinct, as in psi/ecdh; at most 2^24 at either side.
+
+Source: Raghuraman, Rindal 2022; Rindal, Schoppmann 2021; parley.crypto.vole and parley.crypto.okvs name theirs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from parley.crypto import curve, okvs
+from parley.crypto.vole import correlation, evaluation
+from parley.crypto.vole import profile as profiles
+from parley.protocols.inputs import check_parties, need_columns, one_of, table_of, told
+from parley.protocols.kit import (
+    SEMI_HONEST,
+    Cast,
+    Flow,
+    Message,
+    Protocol,
+    Session,
+    Sizes,
+    Step,
+    StepInputs,
+    StepOutputs,
+    array,
+    message,
+)
+from parley.protocols.psi.ids import IdColumn, Normalise, check_id_type, id_column
+from parley.wire.canonical import canonical, digest
+from parley.wire.errors import ParleyError
+
+CHUNK = 131_072  # rows of a stream's chunk: about one megabyte
+SHARE = 32
+Share = Annotated[NDArray[np.uint8], array(SHARE, dtype="uint8")]
+Points = Annotated[NDArray[np.uint8], array("n", 32, dtype="uint8")]
+Words128 = Annotated[NDArray[np.uint64], array(128, "n", dtype="uint64")]
+Choices128 = Annotated[NDArray[np.uint64], array(128, "w", dtype="uint64")]
+Sides = Annotated[NDArray[np.uint8], array("n", "l", 2, 16, dtype="uint8")]
+Totals = Annotated[NDArray[np.uint8], array("n", 16, dtype="uint8")]
+Words = Annotated[NDArray[np.uint64], array("n", dtype="uint64")]
+TagRows = Annotated[NDArray[np.uint8], array("n", "size", dtype="uint8")]
+Indices = Annotated[NDArray[np.uint32], array("n", dtype="uint32")]
+Outcome = Literal["ok", "empty"]
+
+
+@message("psi.vole.opening/1")
+class Opening(Message):
+    count: int
+    commitment: Share
+
+    def check(self) -> None:
+        _check_count(self.count)
+
+
+@message("psi.vole.answer/1")
+class Answer(Message):
+    count: int
+    share: Share
+
+    def check(self) -> None:
+        _check_count(self.count)
+
+
+@message("psi.vole.start/1")
+class Start(Message):
+    share: Share
+    offer: Share
+
+
+@message("psi.vole.replies/1")
+class Replies(Message):
+    points: Points
+
+
+@message("psi.vole.corrections/1")
+class Corrections(Message):
+    elements: Words128
+    choices: Choices128
+
+
+@message("psi.vole.trees/1")
+class Trees(Message):
+    sides: Sides
+    totals: Totals
+
+
+@message("psi.vole.masked/1")
+class Masked(Message):
+    slots: Words
+
+
+@message("psi.vole.tags/1")
+class Tags(Message):
+    tags: TagRows
+
+
+@message("psi.vole.closing/1")
+class Closing(Message):
+    outcome: str
+    count: int
+
+    def check(self) -> None:
+        if self.outcome not in ("ok", "empty") or self.count < 0:
+            raise ValueError("the closing is neither ok nor empty")
+
+
+@message("psi.vole.common/1")
+class Common(Message):
+    positions: Indices
+
+
+def _check_count(count: int) -> None:
+    if not 0 <= count <= okvs.MAX_KEYS:
+        raise ValueError("a count of ids is from 0 to 2^24")
+
+
+class Params(BaseModel):
+    """`id`: the id column, one name for both or one for each party; `profile`: the code behind the correlation."""
+
+    model_config = ConfigDict(extra="forbid")
+    id: str | dict[str, str]
+    result: Literal["receiver", "both"] = "both"
+    normalise: Normalise = "nfc"
+    profile: Literal["conservative", "fast"] = "conservative"
+
+
+def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
+    """About 10 bytes per id of the receiver, 8 to 12 per id of the sender, 1 to 3 MB besides; 4 per common id."""
+    (receiver,), (sender,) = cast["receiver"], cast["sender"]
+    n, m = (min(sizes.rows.get(p, 0), okvs.MAX_KEYS) for p in (receiver, sender))
+    # A set of fewer keys may have up to so many more dense columns.
+    slots = okvs.shape(n).slots + 16
+    trees, transfers = profiles.most(profiles.profile(params.profile), slots)
+    up: list[tuple[type[Message], int, int]] = [
+        (Opening, 1, 64),
+        (Start, 1, 96),
+        (Corrections, 1, 1024 * trees + 16 * transfers + 1024),
+        (Masked, _chunks(slots), 8 * slots),
+        (Closing, 1, 32),
+    ]
+    if params.result == "both":
+        up.append((Common, _chunks(min(n, m)), 4 * min(n, m)))
+    down: list[tuple[type[Message], int, int]] = [
+        (Answer, 1, 64),
+        (Replies, 1, 4096),
+        (Trees, 1, 32 * transfers + 16 * trees),
+        (Tags, _chunks(m), evaluation.tag_bytes(n, m) * m),
+    ]
+    flows = [Flow(kind.TAG, receiver, sender, messages, size) for kind, messages, size in up]
+    return flows + [Flow(kind.TAG, sender, receiver, messages, size) for kind, messages, size in down]
+
+
+def _chunks(rows: int) -> int:
+    return -(-rows // CHUNK) + 1
+
+
+VOLE = Protocol(
+    "psi/vole",
+    version=1,
+    security=SEMI_HONEST,
+    summary="Which records two parties have in common, fast for large sets, by vector oblivious linear evaluation.",
+    roles={"receiver": "one", "sender": "one"},
+    steps=[
+        Step("receiver", "sender", Opening, "receiver.size"),
+        Step("sender", "receiver", Answer, "sender.size"),
+        Step("receiver", "sender", Start, "receiver.size"),
+        Step("sender", "receiver", Replies, "sender.size"),
+        Step("receiver", "sender", Corrections, "receiver.size"),
+        Step("sender", "receiver", Trees, "sender.size"),
+        Step("receiver", "sender", Masked, "receiver.size", stream=True),
+        Step("sender", "receiver", Tags, "intersection", stream=True),
+        Step("receiver", "sender", Closing, "outcome"),
+        Step("receiver", "sender", Common, "intersection", stream=True),
+    ],
+    learns={
+        "receiver": ["intersection", "sender.size"],
+        "sender": ["intersection", "receiver.size", "outcome"],
+        "coordinator": ["sizes"],
+    },
+    params=Params,
+    cost=cost,
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where the common records are among a party's distinct ids (k,), in the order that both share; None if untold."""
+
+    outcome: Outcome
+    positions: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """What both sides derive alike once the shares are open."""
+
+    form: okvs.Shape
+    plan: profiles.Plan
+    salt: bytes
+    context: bytes
+    tag: int
+
+
+def _agreed(s: Session, n: int, m: int, first: bytes, second: bytes) -> Agreed:
+    """From the counts, the receiver's and the sender's share, the parties and the contract's seed."""
+    parties = [s.cast["receiver"][0], s.cast["sender"][0]]
+    facts = canonical([*parties, n, m, s.params.profile])
+    context = digest("psi.vole/1", s.coins.bytes(32) + first + second + facts)
+    form = okvs.shape(n)
+    plan = profiles.plan(profiles.profile(s.params.profile), form.slots)
+    salt = digest("psi.vole.salt/1", context)[: okvs.SALT]
+    return Agreed(form, plan, salt, context, evaluation.tag_bytes(n, m))
+
+
+def _keys(column: IdColumn, salt: bytes) -> okvs.Keys:
+    return okvs.keys_of(curve.Ids.from_arrow(column.ids), salt)
+
+
+def _commitment(share: bytes) -> NDArray[np.uint8]:
+    return _array(hashlib.sha256(b"parley.psi.vole.share/1" + share).digest())
+
+
+def _array(raw: bytes) -> NDArray[np.uint8]:
+    return np.frombuffer(raw, np.uint8)
+
+
+# ---------------------------------------------------------------- receiver
+
+
+@VOLE.role("receiver")
+async def receiver(s: Session, column: IdColumn) -> Found:
+    peer, share = s.peer("sender"), s.rng.bytes(SHARE)
+    with told():
+        okvs.shape(len(column))  # a set that is too large is refused before anything leaves
+    await s.send(peer, Opening(len(column), _commitment(share)))
+    answer = await s.recv(peer, Answer)
+    agreed = _agreed(s, len(column), answer.count, share, answer.share.tobytes())
+    with await s.compute(correlation.VoleReceiver, agreed.plan, agreed.context, s.rng) as vole:
+        await s.send(peer, Start(_array(share), _array(vole.offer)))
+        await _correlate(s, peer, vole)
+        found = await _look_up(s, peer, column, agreed, vole, answer.count)
+    common = np.flatnonzero(found >= 0)
+    # A fresh secret order, so that the common one tells nothing about anybody's own.
+    common = common[s.rng.permutation(common.size)]
+    outcome: Outcome = "ok" if common.size else "empty"
+    tell = s.params.result == "both" and outcome == "ok"
+    await s.send(peer, Closing(outcome, common.size if tell else 0))
+    if tell:
+        places = found[common].astype(np.uint32)
+        await _put_all(s, peer, Common, lambda a, b: Common(places[a:b]), places.size)
+    return Found(outcome, common)
+
+
+async def _correlate(s: Session, peer: str, vole: correlation.VoleReceiver) -> None:
+    replies = await s.recv(peer, Replies, n=128)
+    with told(peer):
+        corrections = await s.compute(vole.correct, replies.points)
+    await s.send(peer, Corrections(corrections.elements, corrections.choices))
+    trees = await s.recv(peer, Trees)
+    with told(peer):
+        await s.compute(vole.finish, correlation.Sums(trees.sides, trees.totals))
+    s.progress(1, 3, "correlation")
+
+
+async def _look_up(
+    s: Session, peer: str, column: IdColumn, agreed: Agreed, vole: correlation.VoleReceiver, count: int
+) -> NDArray[np.int64]:
+    """(n,) for each of this party's ids its place among the sender's tags, or -1."""
+    keys = await s.compute(_keys, column, agreed.salt)
+    with told():
+        masked = await s.compute(evaluation.masked_store, agreed.form, keys, vole.a)
+    await _put_all(s, peer, Masked, lambda a, b: Masked(masked[a:b]), masked.size)
+    s.progress(2, 3, "store")
+    chunks = [chunk.tags async for chunk in s.stream(peer, Tags, size=agreed.tag)]
+    theirs = np.concatenate([np.empty((0, agreed.tag), np.uint8), *chunks])
+    if len(theirs) != count:
+        raise _wrong(s, peer, "sent another number of tags than it has ids")
+    own = await s.compute(evaluation.own_tags, agreed.form, keys, vole.c, agreed.context, agreed.tag)
+    found = await s.compute(evaluation.matches, own, theirs)
+    s.progress(3, 3, "tags")
+    return found
+
+
+# ---------------------------------------------------------------- sender
+
+
+@VOLE.role("sender")
+async def sender(s: Session, column: IdColumn) -> Found:
+    peer, share = s.peer("receiver"), s.rng.bytes(SHARE)
+    with told():
+        okvs.shape(len(column))
+    opening = await s.recv(peer, Opening)
+    await s.send(peer, Answer(len(column), _array(share)))
+    start = await s.recv(peer, Start)
+    theirs = start.share.tobytes()
+    if not np.array_equal(_commitment(theirs), opening.commitment):
+        raise _wrong(s, peer, "opened another share than it had committed to")
+    agreed = _agreed(s, opening.count, len(column), theirs, share)
+    with await s.compute(correlation.VoleSender, agreed.plan, agreed.context, s.rng) as vole:
+        with told(peer):
+            points = await s.compute(vole.reply, start.offer.tobytes())
+        await s.send(peer, Replies(points))
+        corrections = await s.recv(peer, Corrections)
+        with told(peer):
+            sums = await s.compute(vole.sums, correlation.Corrections(corrections.elements, corrections.choices))
+        await s.send(peer, Trees(sums.sides, sums.totals))
+        s.progress(1, 3, "correlation")
+        order = await _tag(s, peer, column, agreed, vole)
+    closing = await s.recv(peer, Closing)
+    if s.params.result == "receiver":
+        return Found("ok" if closing.outcome == "ok" else "empty")
+    if closing.outcome == "empty":
+        return Found("empty", np.empty(0, np.int64))
+    return Found("ok", order[await _told_positions(s, peer, closing.count, len(column))].astype(np.int64))
+
+
+async def _tag(
+    s: Session, peer: str, column: IdColumn, agreed: Agreed, vole: correlation.VoleSender
+) -> NDArray[np.uint32]:
+    """Send this party's tags in a fresh secret order, which is returned."""
+    keys = await s.compute(_keys, column, agreed.salt)
+    chunks = [chunk.slots async for chunk in s.stream(peer, Masked)]
+    masked = np.concatenate([np.empty(0, np.uint64), *chunks])
+    with told(peer):
+        table = await s.compute(evaluation.evaluator, agreed.form, vole.b, masked, vole.delta)
+    s.progress(2, 3, "store")
+    order = await s.compute(evaluation.secret_order, len(column), s.rng)
+    tags = await s.compute(evaluation.tags, agreed.form, keys, table, vole.delta, order, agreed.context, agreed.tag)
+    await _put_all(s, peer, Tags, lambda a, b: Tags(tags[a:b]), len(tags))
+    s.progress(3, 3, "tags")
+    return order
+
+
+async def _told_positions(s: Session, peer: str, count: int, ids: int) -> NDArray[np.int64]:
+    chunks = [chunk.positions async for chunk in s.stream(peer, Common)]
+    positions = np.concatenate([np.empty(0, dtype=np.uint32), *chunks]).astype(np.int64)
+    if positions.size != count or np.any(positions >= ids) or np.unique(positions).size != count:
+        raise _wrong(s, peer, "named positions that do not exist or repeat")
+    return positions
+
+
+# ---------------------------------------------------------------- both
+
+
+async def _put_all(s: Session, peer: str, kind: type[Message], part: Callable[[int, int], Message], rows: int) -> None:
+    out = s.stream(peer, kind)
+    for start in range(0, rows, CHUNK):
+        await out.put(part(start, min(start + CHUNK, rows)))
+    await out.close()
+
+
+def _wrong(s: Session, peer: str, what: str) -> ParleyError:
+    return ParleyError("protocol_violation", f"{peer} {what}.", "Compare software versions.", party=peer)
+
+
+# ---------------------------------------------------------------- jobs
+
+
+def _outputs(found: Found, column: IdColumn) -> StepOutputs:
+    if found.positions is None:
+        return StepOutputs(outcome=found.outcome)
+    rows = column.rows[found.positions]
+    return StepOutputs(keep={"rows": rows, "count": int(rows.size)}, outcome=found.outcome)
+
+
+def _column(s: Session, inputs: StepInputs) -> IdColumn:
+    name = one_of(s.params.id, s.me)
+    table = table_of(inputs, s.me)
+    need_columns([name or ""], table.column_names, s.me)
+    return id_column(table, name or "", s.params.normalise)
+
+
+@VOLE.job("receiver")
+async def receiver_job(s: Session, inputs: StepInputs) -> StepOutputs:
+    """Keeps `rows` and `count`; tells the submitter the size of the intersection."""
+    column = await s.compute(_column, s, inputs)
+    outputs = _outputs(await receiver(s, column), column)
+    outputs.result = {"intersection": outputs.keep["count"]}
+    return outputs
+
+
+@VOLE.job("sender")
+async def sender_job(s: Session, inputs: StepInputs) -> StepOutputs:
+    """Keeps `rows` and `count` when told them; tells the submitter nothing."""
+    column = await s.compute(_column, s, inputs)
+    return _outputs(await sender(s, column), column)
+
+
+def _check_params(params: Params, cast: Cast) -> None:
+    if isinstance(params.id, dict):
+        check_parties(params.id, cast.parties(), "id")
+        for party in cast.parties():
+            if party not in params.id:
+                raise ParleyError("bad_parameters", f"id names no column for {party}.", "Name one for each party.")
+
+
+def _check_data(params: Params, cast: Cast, me: str, schema: dict[str, str]) -> None:
+    column = one_of(params.id, me) or ""
+    need_columns([column], schema, me)
+    check_id_type(column, schema, me)
+
+
+VOLE.checks.append(_check_params)
+VOLE.data_checks.append(_check_data)
