@@ -71,6 +71,15 @@ class LatticeSums:
         counts: NDArray[np.uint32],
         threads: int,
     ) -> None: ...
+    def products(
+        self,
+        blocks: Bytes,
+        rows: int,
+        open: bytes,
+        factors: NDArray[np.int8],
+        order: NDArray[np.int64] | None,
+        threads: int,
+    ) -> None: ...
     def add(self, other: LatticeSums, negative: bool) -> None: ...
     def release(self, key: LatticePublic, flood: int, threads: int) -> Bytes: ...
     @property

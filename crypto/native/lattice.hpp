@@ -9,6 +9,7 @@ namespace parley::lattice {
 using u8 = std::uint8_t;
 using u16 = std::uint16_t;
 using u32 = std::uint32_t;
+using i8 = std::int8_t;
 using i64 = std::int64_t;
 using u64 = std::uint64_t;
 using i128 = __int128;
@@ -18,6 +19,7 @@ constexpr int PRIMES = 3;         // at most
 constexpr int LIMBS = 5;          // at most
 constexpr int GROUP = 8;          // public key elements, and response polynomials that share one u
 constexpr std::size_t CHUNK = 8192;    // rows between two reductions of the b part: 2^13 * 2^50 fits a word
+constexpr std::size_t FACTOR_ROWS = 64;  // 2^6 * 2^7 * 2^50
 constexpr std::size_t FLUSH = 1 << 18;  // rows between two roundings: sums of limbs stay far below 2^53
 
 // One prime q < 2^50, q = 1 modulo 2N, and its number-theoretic transform: values at bit-reversed places.
@@ -52,6 +54,12 @@ struct Spans {
 struct Column {
   const u8* bins;
   u32 offset, count;
+};
+
+// Small signed factors of rows, column after column, `step` rows each; column c has slot c.
+struct Factors {
+  const i8* factors;
+  std::size_t step, columns;
 };
 
 // Sizes in doubles that one (ring, x) needs of its caller; all areas begin at 64 bytes.
@@ -90,11 +98,18 @@ struct Kernel {
   void (*accumulate)(const Ring&, int x, const double* plan, const Spans* groups, std::size_t n_groups,
                      const double* spectra, std::size_t blocks, std::size_t step, std::size_t rows, double* sums,
                      double* scratch);
+  // The same with the polynomials of factors; rows behind the last are zero.
+  void (*accumulate_factors)(const Ring&, int x, const double* plan, const Factors&, std::size_t n_groups,
+                             const double* spectra, std::size_t blocks, std::size_t step, double* sums,
+                             double* scratch);
   // Back to coefficients: [polynomials][limbs][N]. Sums are left as they are.
   void (*coefficients)(const Ring&, int x, const double* plan, const double* sums, double* out, double* scratch);
   // acc[p][stream][x] += the slice of each row's extended words [row][stream][2x] that its bin picks, p in [from, to).
   void (*slices)(int x, int streams, const u64* extended, std::size_t at, std::size_t rows, const Column* columns,
                  std::size_t n_columns, std::size_t from, std::size_t to, u64* acc);
+  // The same for columns of factors; extended words are [row][stream][3x], at most 64 rows between two reductions.
+  void (*factor_slices)(int x, int streams, const u64* extended, std::size_t at, std::size_t rows, const Factors&,
+                        std::size_t polynomials, u64* acc);
 };
 
 extern const Kernel BASELINE;

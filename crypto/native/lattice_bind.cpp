@@ -52,28 +52,42 @@ Bins bins_of(const In<T>& bins, const In<u32>& counts) {
   return {bins.data(), sizeof(T) == 2, bins.shape(0), bins.shape(1), nullptr, counts.data()};
 }
 
+Message message(const Sums& s, const In<u8>& blocks, std::size_t rows, const nb::bytes& open) {
+  const std::size_t l = s.n() / s.x(), size = static_cast<std::size_t>(s.channels()) * context(s.n()).poly() / 4 * 25;
+  need(blocks.ndim() == 2 && blocks.shape(0) == (rows + l - 1) / l && blocks.shape(1) == size,
+       "blocks of this key and as many as the rows need");
+  return {blocks.data(), rows, s.x(), s.channels(), key32(open)};
+}
+
+const i64* order_of(const In<i64>& order, std::size_t rows) {
+  need(order.ndim() == 1 && order.shape(0) == rows, "a row for each row of the message");
+  return order.data();
+}
+
 template <class T>
 void histogram(Sums& s, In<u8> blocks, std::size_t rows, nb::bytes open, In<T> bins, std::optional<In<i64>> order,
                In<u32> counts, int threads) {
-  const Context& c = context(s.n());
-  const std::size_t l = s.n() / s.x();
   Bins b = bins_of<T>(bins, counts);
   std::size_t slots = 0;
   for (std::size_t f = 0; f < b.features; slots += b.counts[f++])
     need(b.counts[f] >= 1 && b.counts[f] <= 256, "1 to 256 bins");
   need(slots == s.slots(), "as many bins in all as slots");
-  need(blocks.ndim() == 2 && blocks.shape(0) == (rows + l - 1) / l &&
-           blocks.shape(1) == static_cast<std::size_t>(s.channels()) * c.poly() / 4 * 25,
-       "blocks of this key and as many as the rows need");
-  if (order) {
-    need(order->ndim() == 1 && order->shape(0) == rows, "a row for each row of the message");
-    b.order = order->data();
-  } else {
-    need(b.n == rows, "bins for each row of the message");
-  }
-  const Message m{blocks.data(), rows, s.x(), s.channels(), key32(open)};
+  const Message m = message(s, blocks, rows, open);
+  if (order) b.order = order_of(*order, rows);
+  else need(b.n == rows, "bins for each row of the message");
   nb::gil_scoped_release free;
   s.histogram(m, b, threads);
+}
+
+void products(Sums& s, In<u8> blocks, std::size_t rows, nb::bytes open, In<i8> factors, std::optional<In<i64>> order,
+              int threads) {
+  need(factors.ndim() == 2 && factors.shape(1) == s.slots(), "factors (n, as many columns as slots)");
+  const Message m = message(s, blocks, rows, open);
+  Columns f{factors.data(), factors.shape(0), factors.shape(1), nullptr};
+  if (order) f.order = order_of(*order, rows);
+  else need(f.n == rows, "factors for each row of the message");
+  nb::gil_scoped_release free;
+  s.products(m, f, threads);
 }
 
 void translate(const std::exception_ptr& p, void*) {
@@ -140,6 +154,7 @@ void bind_lattice(nb::module_& m) {
            "threads"_a)
       .def("histogram", &histogram<std::uint16_t>, "blocks"_a, "rows"_a, "open"_a, "bins"_a, "order"_a.none(),
            "counts"_a, "threads"_a)
+      .def("products", &products, "blocks"_a, "rows"_a, "open"_a, "factors"_a, "order"_a.none(), "threads"_a)
       .def("add", &Sums::add)
       .def("release",
            [](const Sums& s, const PublicKey& key, int flood, int threads) {

@@ -113,11 +113,18 @@ struct Bins {  // (n, features), C order; the message's row i is row order[i], o
   const u32* counts;  // bins of each feature, 1 to 256
 };
 
+struct Columns {  // int8 (n, columns), C order; rows as in Bins
+  const i8* data;
+  std::size_t n, columns;
+  const i64* order;
+};
+
 // D and b of every response polynomial: integers modulo the primes, never sent as they are.
 class Sums {
  public:
   Sums(int n, int channels, int x, std::size_t slots);
-  void histogram(const Message&, const Bins&, int threads);  // adds
+  void histogram(const Message&, const Bins&, int threads);     // adds
+  void products(const Message&, const Columns&, int threads);   // adds the rows times each column's factors
   void add(const Sums& other, bool negative);
   std::size_t polynomials() const { return polynomials_; }
   std::size_t slots() const { return slots_; }
@@ -134,7 +141,7 @@ class Sums {
                bool bare) const;
 
  private:
-  friend class Histogram;
+  friend class Summation;
   int n_, channels_, x_;
   std::size_t slots_, polynomials_;
   Area<u64> d_, b_;  // [polynomial][prime][N], [polynomial][channel][prime][x]

@@ -155,8 +155,11 @@ bool allowed(int n, int x) { return n == 4096 ? x == 8 || x == 16 || x == 32 : n
 // Four residues of 50 bits are 25 bytes, little endian.
 void pack50(u8* out, const u64* w, std::size_t n) {
   for (std::size_t j = 0; j < n; j += 4, out += 25, w += 4) {
-    const u64 part[4] = {w[0] | w[1] << 50, w[1] >> 14 | w[2] << 36, w[2] >> 28 | w[3] << 22, w[3] >> 42};
-    std::memcpy(out, part, 25);
+    const u64 a = w[0] | w[1] << 50, b = w[1] >> 14 | w[2] << 36, c = w[2] >> 28 | w[3] << 22;
+    std::memcpy(out, &a, 8);
+    std::memcpy(out + 8, &b, 8);
+    std::memcpy(out + 16, &c, 8);
+    out[24] = static_cast<u8>(w[3] >> 42);
   }
 }
 
@@ -164,15 +167,17 @@ bool unpack50(u64* w, const u8* in, std::size_t n, u64 q) {
   constexpr u64 MASK = (u64{1} << 50) - 1;
   u64 bad = 0;
   for (std::size_t j = 0; j < n; j += 4, in += 25, w += 4) {
-    u64 part[4] = {};
-    std::memcpy(part, in, 25);
-    w[0] = part[0] & MASK;
-    w[1] = (part[0] >> 50 | part[1] << 14) & MASK;
-    w[2] = (part[1] >> 36 | part[2] << 28) & MASK;
-    w[3] = part[2] >> 22 | part[3] << 42;
-    for (int k = 0; k < 4; ++k) bad |= (q - 1 - w[k]) >> 63;
+    u64 a, b, c;
+    std::memcpy(&a, in, 8);
+    std::memcpy(&b, in + 8, 8);
+    std::memcpy(&c, in + 16, 8);
+    w[0] = a & MASK;
+    w[1] = (a >> 50 | b << 14) & MASK;
+    w[2] = (b >> 36 | c << 28) & MASK;
+    w[3] = c >> 22 | static_cast<u64>(in[24]) << 42;
+    bad |= (q - 1 - w[0]) | (q - 1 - w[1]) | (q - 1 - w[2]) | (q - 1 - w[3]);
   }
-  return bad == 0;
+  return bad >> 63 == 0;
 }
 
 void nonce_for(u8 out[12], u32 purpose, u64 number) {

@@ -1,6 +1,7 @@
 // The other side: a received batch's sums by bin, and their release.
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -50,9 +51,9 @@ void Sums::add(const Sums& other, bool negative) {
 }
 
 // One call's state: rows in chunks; in each, blocks are prepared, then groups of slots are summed.
-class Histogram {
+class Summation {
  public:
-  Histogram(Sums& sums, const Message& m, const Bins& b, int threads);
+  Summation(Sums& sums, const Message& m, const Bins* b, const Columns* f, int threads);
   void run();
 
  private:
@@ -65,20 +66,25 @@ class Histogram {
   void expand(Own& w, std::size_t block, std::size_t slot);
   void split(Own& w);
   bool rows_of(Own& w, std::size_t block, std::size_t slot);
+  std::size_t source(std::size_t i) const;
   template <class T>
   bool turn(const T* data, std::size_t at, std::size_t from, std::size_t to);
+  bool turn_factors(std::size_t at, std::size_t from, std::size_t to);
   void sum(Own& w, std::size_t rows, std::size_t from, std::size_t to);
   void round(Own& w, std::size_t from, std::size_t to, double* worst);
 
   Sums& out_;
   const Message& m_;
-  const Bins& b_;
+  const Bins* const b_;        // one of the two
+  const Columns* const f_;
   const Context& c_;
   const Shape shape_;
   const double* plan_;
   const std::size_t n_, l_;
   const int streams_, threads_;
+  const std::size_t width_;                    // words of an extended row
   std::size_t rows_, blocks_, groups_, step_;  // of a chunk: rows, blocks; doubles between parts of spectra
+  std::size_t flush_;                          // rows between two roundings
   std::vector<u32> offsets_;
   std::vector<Column> columns_;
   std::vector<Span> spans_;
@@ -88,32 +94,42 @@ class Histogram {
   Area<double> spectra_, acc_;
   Area<u64> extended_;
   Area<u8> bins_;
+  Area<i8> factors_;  // [columns][rows], zero behind the last row
 };
 
-Histogram::Histogram(Sums& sums, const Message& m, const Bins& b, int threads)
-    : out_(sums), m_(m), b_(b), c_(context(sums.n_)), shape_(c_.k.shape(c_.ring, m.x)), plan_(plan_of(c_, m.x)),
-      n_(sums.n_), l_(n_ / m.x), streams_(m.channels * c_.ring.primes), threads_(std::max(threads, 1)) {
-  const std::size_t row_bytes = static_cast<std::size_t>(streams_) * 2 * m.x * sizeof(u64);
-  rows_ = std::max<std::size_t>(std::min<std::size_t>(CHUNK, (std::size_t{32} << 20) / row_bytes) / l_ * l_, l_);
+Summation::Summation(Sums& sums, const Message& m, const Bins* b, const Columns* f, int threads)
+    : out_(sums), m_(m), b_(b), f_(f), c_(context(sums.n_)), shape_(c_.k.shape(c_.ring, m.x)), plan_(plan_of(c_, m.x)),
+      n_(sums.n_), l_(n_ / m.x), streams_(m.channels * c_.ring.primes), threads_(std::max(threads, 1)),
+      width_(static_cast<std::size_t>(m.x) * (f == nullptr ? 2 : 3)), flush_(FLUSH) {
+  std::size_t most = std::min(CHUNK, (std::size_t{32} << 20) / (streams_ * width_ * sizeof(u64)));
+  if (f != nullptr) {
+    // Rounding errors grow with the factors and the columns that share a polynomial.
+    int largest = 1;
+    for (std::size_t k = 0; k < f->n * f->columns; ++k) largest = std::max(largest, std::abs(int{f->data[k]}));
+    flush_ = FLUSH / (32 * static_cast<std::size_t>(largest));
+    most = std::min(most, flush_);
+  }
+  rows_ = std::max(most / l_ * l_, l_);
   rows_ = std::min(rows_, (m.rows + l_ - 1) / l_ * l_);
   blocks_ = rows_ / l_;
   groups_ = (out_.slots_ + shape_.slots - 1) / shape_.slots;
   step_ = blocks_ * (shape_.spectrum / shape_.lane_groups);
   spectra_ = Area<double>(blocks_ * shape_.spectrum);
   acc_ = Area<double>(groups_ * shape_.sums);
-  extended_ = Area<u64>(rows_ * streams_ * 2 * m.x);
-  bins_ = Area<u8>(b.features * rows_);
+  extended_ = Area<u64>(rows_ * streams_ * width_);
+  if (b != nullptr) bins_ = Area<u8>(b->features * rows_);
+  else factors_ = Area<i8>(f->columns * rows_);
   for (int t = 0; t < threads_; ++t)
     own_.push_back({Area<double>(shape_.scratch), Area<double>(c_.ring.limbs * n_),
                     Area<double>(shape_.polynomials * c_.ring.limbs * n_), Area<u64>((c_.ring.primes + 2) * n_)});
-  layout();
+  if (b != nullptr) layout();
 }
 
 // Slots are handed out feature after feature, so a vector's lanes are shared by features with few bins.
-void Histogram::layout() {
+void Summation::layout() {
   u32 offset = 0;
-  for (std::size_t f = 0; f < b_.features; offset += b_.counts[f++])
-    columns_.push_back({&bins_[f * rows_], offset, b_.counts[f]});
+  for (std::size_t f = 0; f < b_->features; offset += b_->counts[f++])
+    columns_.push_back({&bins_[f * rows_], offset, b_->counts[f]});
   std::size_t from = 0;
   std::vector<std::size_t> begins;
   for (std::size_t g = 0; g < groups_; ++g) {
@@ -131,13 +147,13 @@ void Histogram::layout() {
     by_group_.push_back({&spans_[begins[g]], static_cast<int>(begins[g + 1] - begins[g])});
 }
 
-void Histogram::run() {
+void Summation::run() {
   std::size_t since = 0;
   for (std::size_t at = 0; at < m_.rows; at += rows_) {
     const std::size_t rows = std::min(rows_, m_.rows - at);
     chunk(at, rows);
     since += rows;
-    if (since + rows_ <= FLUSH && at + rows_ < m_.rows) continue;
+    if (since + rows_ <= flush_ && at + rows_ < m_.rows) continue;
     since = 0;
     const int parts = parts_of(groups_, threads_);
     std::vector<double> worst(parts, 0.0);
@@ -147,7 +163,7 @@ void Histogram::run() {
   }
 }
 
-void Histogram::chunk(std::size_t at, std::size_t rows) {
+void Summation::chunk(std::size_t at, std::size_t rows) {
   const std::size_t blocks = (rows + l_ - 1) / l_, first = at / l_;
   std::atomic<bool> bad_bins{false}, bad_residue{false};
   const int parts = parts_of(blocks, threads_);
@@ -159,8 +175,9 @@ void Histogram::chunk(std::size_t at, std::size_t rows) {
       if (!rows_of(w, first + k, k)) bad_residue = true;
     }
     const std::size_t end = std::min(to * l_, rows);
-    const bool fine = b_.wide ? turn(static_cast<const std::uint16_t*>(b_.data), at, from * l_, end)
-                              : turn(static_cast<const u8*>(b_.data), at, from * l_, end);
+    const bool fine = f_ != nullptr ? turn_factors(at, from * l_, to * l_)
+                      : b_->wide    ? turn(static_cast<const u16*>(b_->data), at, from * l_, end)
+                                    : turn(static_cast<const u8*>(b_->data), at, from * l_, end);
     if (!fine) bad_bins = true;
   });
   if (bad_residue) throw Refused{"bad_ciphertext", "a residue is not canonical"};
@@ -174,7 +191,7 @@ void Histogram::chunk(std::size_t at, std::size_t rows) {
 }
 
 // The spectrum of a block's a, in limbs.
-void Histogram::expand(Own& w, std::size_t block, std::size_t slot) {
+void Summation::expand(Own& w, std::size_t block, std::size_t slot) {
   u8 nonce[12];
   for (int i = 0; i < c_.ring.primes; ++i) {
     nonce_for(nonce, FOR_BLOCK, block * c_.ring.primes + i);
@@ -187,7 +204,7 @@ void Histogram::expand(Own& w, std::size_t block, std::size_t slot) {
 }
 
 // a modulo q as whole numbers of few bits: mixed radix first (Garner), then limbs in the middle of their range.
-void Histogram::split(Own& w) {
+void Summation::split(Own& w) {
   const Prime* p = c_.ring.prime;
   double* out = w.limbs.data();
   u64 *a0 = w.a.data(), *h1 = a0 + c_.ring.primes * n_, *h2 = h1 + n_;
@@ -227,7 +244,7 @@ void Histogram::split(Own& w) {
 }
 
 // The words of b that a row's slices are cut from: row j of a block holds coefficients m L + L - 1 - j.
-bool Histogram::rows_of(Own& w, std::size_t block, std::size_t slot) {
+bool Summation::rows_of(Own& w, std::size_t block, std::size_t slot) {
   const std::size_t bytes = n_ / 4 * 25, x = m_.x;
   bool fine = true;
   for (int s = 0; s < streams_; ++s) {
@@ -235,34 +252,50 @@ bool Histogram::rows_of(Own& w, std::size_t block, std::size_t slot) {
     u64* b = w.a.data();
     fine &= unpack50(b, m_.blocks + (block * streams_ + s) * bytes, n_, q);
     for (std::size_t j = 0; j < l_; ++j) {
-      u64* e = &extended_[((slot * l_ + j) * streams_ + s) * 2 * x];
+      u64* e = &extended_[((slot * l_ + j) * streams_ + s) * width_];
       for (std::size_t k = 0; k < x; ++k) {
         const u64 v = b[k * l_ + l_ - 1 - j];
         e[x + k] = v;
         e[k] = less_once(q - v, q);
       }
+      if (width_ > 2 * x) std::memcpy(e + 2 * x, e, x * sizeof(u64));
     }
   }
   return fine;
 }
 
+// Where the message's row i lies; at least n where it lies nowhere.
+std::size_t Summation::source(std::size_t i) const {
+  const i64* order = f_ != nullptr ? f_->order : b_->order;
+  return order == nullptr ? i : static_cast<std::size_t>(order[i]);
+}
+
+bool Summation::turn_factors(std::size_t at, std::size_t from, std::size_t to) {
+  for (std::size_t r = from; r < to; ++r) {
+    const bool there = at + r < m_.rows;
+    const std::size_t which = there ? source(at + r) : 0;
+    if (there && which >= f_->n) return false;
+    for (std::size_t c = 0; c < f_->columns; ++c) factors_[c * rows_ + r] = there ? f_->data[which * f_->columns + c] : i8{0};
+  }
+  return true;
+}
+
 // Rows [from, to) of the chunk at `at`, feature by feature.
 template <class T>
-bool Histogram::turn(const T* data, std::size_t at, std::size_t from, std::size_t to) {
+bool Summation::turn(const T* data, std::size_t at, std::size_t from, std::size_t to) {
   constexpr std::size_t RUN = 64;
   const T* row[RUN];
   bool fine = true;
   for (std::size_t r = from; r < to; r += RUN) {
     const std::size_t n = std::min(RUN, to - r);
     for (std::size_t k = 0; k < n; ++k) {
-      const std::size_t i = at + r + k;
-      const u64 which = b_.order == nullptr ? i : static_cast<u64>(b_.order[i]);
-      if (which >= b_.n) return false;
-      row[k] = data + which * b_.features;
+      const std::size_t which = source(at + r + k);
+      if (which >= b_->n) return false;
+      row[k] = data + which * b_->features;
     }
-    for (std::size_t f = 0; f < b_.features; ++f) {
+    for (std::size_t f = 0; f < b_->features; ++f) {
       u8* to_ = &bins_[f * rows_ + r];
-      const unsigned count = b_.counts[f];
+      const unsigned count = b_->counts[f];
       unsigned above = 0;
       for (std::size_t k = 0; k < n; ++k) {
         const unsigned bin = row[k][f];
@@ -278,24 +311,39 @@ bool Histogram::turn(const T* data, std::size_t at, std::size_t from, std::size_
   return fine;
 }
 
-void Histogram::sum(Own& w, std::size_t rows, std::size_t from, std::size_t to) {
+void Summation::sum(Own& w, std::size_t rows, std::size_t from, std::size_t to) {
   if (from >= to) return;
   const std::size_t blocks = (rows + l_ - 1) / l_, x = m_.x;
-  c_.k.accumulate(c_.ring, m_.x, plan_, &by_group_[from], to - from, spectra_.data(), blocks, step_, rows,
-                  &acc_[from * shape_.sums], w.scratch.data());
   const std::size_t p0 = from * shape_.polynomials;
   const std::size_t p1 = std::min(to * shape_.polynomials, out_.polynomials_);
   u64* b = &out_.b_[p0 * streams_ * x];
+  const auto reduce = [&] {
+    for (std::size_t k = 0; k < (p1 - p0) * streams_ * x; ++k)
+      b[k] = reduce64(c_.ring.prime[k / x % c_.ring.primes], b[k]);
+  };
+  if (f_ != nullptr) {
+    const std::size_t column = p0 * x;
+    const Factors part{&factors_[column * rows_], rows_, f_->columns - column};
+    c_.k.accumulate_factors(c_.ring, m_.x, plan_, part, to - from, spectra_.data(), blocks, step_,
+                            &acc_[from * shape_.sums], w.scratch.data());
+    for (std::size_t r = 0; r < rows; r += FACTOR_ROWS) {
+      c_.k.factor_slices(m_.x, streams_, &extended_[r * streams_ * width_], r, std::min(FACTOR_ROWS, rows - r), part,
+                         p1 - p0, b);
+      reduce();
+    }
+    return;
+  }
+  c_.k.accumulate(c_.ring, m_.x, plan_, &by_group_[from], to - from, spectra_.data(), blocks, step_, rows,
+                  &acc_[from * shape_.sums], w.scratch.data());
   const std::size_t features = last_[to - 1] - first_[from], tile = x >= 32 ? 8 : 16;
   for (std::size_t r = 0; r < rows; r += tile)
-    c_.k.slices(m_.x, streams_, &extended_[r * streams_ * 2 * x], r, std::min(tile, rows - r), &columns_[first_[from]],
+    c_.k.slices(m_.x, streams_, &extended_[r * streams_ * width_], r, std::min(tile, rows - r), &columns_[first_[from]],
                 features, p0, p1, b);
-  for (std::size_t k = 0; k < (p1 - p0) * streams_ * x; ++k)
-    b[k] = reduce64(c_.ring.prime[k / x % c_.ring.primes], b[k]);
+  reduce();
 }
 
 // Groups' spectral sums to integers modulo the primes; the sums begin anew.
-void Histogram::round(Own& w, std::size_t from, std::size_t to, double* worst) {
+void Summation::round(Own& w, std::size_t from, std::size_t to, double* worst) {
   const std::size_t limbs = c_.ring.limbs;
   for (std::size_t g = from; g < to; ++g) {
     double* acc = &acc_[g * shape_.sums];
@@ -312,7 +360,11 @@ void Histogram::round(Own& w, std::size_t from, std::size_t to, double* worst) {
 }
 
 void Sums::histogram(const Message& m, const Bins& b, int threads) {
-  if (m.rows != 0 && slots_ != 0) Histogram(*this, m, b, threads).run();
+  if (m.rows != 0 && slots_ != 0) Summation(*this, m, &b, nullptr, threads).run();
+}
+
+void Sums::products(const Message& m, const Columns& f, int threads) {
+  if (m.rows != 0 && slots_ != 0) Summation(*this, m, nullptr, &f, threads).run();
 }
 
 }  // namespace parley::lattice

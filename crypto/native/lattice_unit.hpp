@@ -59,7 +59,7 @@ namespace parley::lattice {
 
 extern const Kernel PARLEY_KERNEL = {
     PARLEY_NAME, W, keystream, forward, inverse, multiply, add_small, binomial, lift, fold, distance,
-    shape, plan, spectrum, accumulate, coefficients, slices,
+    shape, plan, spectrum, accumulate, accumulate_factors, coefficients, slices, factor_slices,
 };
 
 }  // namespace parley::lattice

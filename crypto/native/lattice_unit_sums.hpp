@@ -70,8 +70,25 @@ PARLEY_INLINE void add_products(const C* const* transform, const double* spectru
     for (int l = 0; l < K2; ++l) store(sums[r] + (std::size_t(o) * K2 + l) * W, s[r][l]);
 }
 
+// A block's factors, column by column, as values of Y by place.
+template <class G>
+PARLEY_INLINE void weigh(const typename G::Plan& plan, int part, const i8* factors, std::size_t step, int columns, C* in) {
+  for (int j = 0; j < G::L; j += 4) {
+    C sum[4] = {};
+    for (int c = 0; c < columns; ++c) {
+      const C y = plan.table[part][0][1 + c];
+      for (int k = 0; k < 4; ++k) {
+        const V v = all(static_cast<double>(factors[c * step + j + k]));
+        sum[k] = {fma(v, y.r, sum[k].r), fma(v, y.i, sum[k].i)};
+      }
+    }
+    for (int k = 0; k < 4; ++k) in[j + k] = sum[k];
+  }
+}
+
 struct Tile {
-  const Spans* groups;
+  const Spans* groups;        // of the tile's first group, or
+  const Factors* factors;     // where it is not null, columns from the tile's first group on
   const double* spectra;  // of the tile's first block
   std::size_t block_step, at, rows;
   double* sums;  // of the tile's first group
@@ -79,30 +96,37 @@ struct Tile {
   int part;
 };
 
+// Many small features share a group: their rows add up, eight at a time.
+template <class G>
+__attribute__((noinline)) void first_passes(const typename G::Plan& plan, const Tile& t, const Spans& g, std::size_t at,
+                                            C* out, typename G::Scratch& w) {
+  for (int done = 0; done < g.count; done += 8) {
+    const int layers = g.count - done < 8 ? g.count - done : 8;
+    for (int k = 0; k < layers; ++k) find_slots<G>(g.span[done + k], at, t.rows, w.place[k]);
+    first_pass<G, false>(plan, t.part, w.place, layers, done == 0 ? out : w.in);
+    if (done != 0)
+      for (int m = 0; m < 8; ++m)
+        for (int j = m * G::PAD; j < m * G::PAD + G::S; ++j) out[j] = out[j] + w.in[j];
+  }
+}
+
 template <class G, int TILE, int DEEP>
 __attribute__((noinline)) void run_tile(const typename G::Plan& plan, const Tile& t, typename G::Scratch& w) {
   for (int r = 0; r < TILE; ++r)
     for (int k = 0; k < DEEP; ++k) {
       C* out = w.tile[r * DEEP + k];
-      const Spans& g = t.groups[r];
       const std::size_t at = t.at + std::size_t(k) * G::L;
-      if (g.count == 1) {
-        find_slots<G>(g.span[0], at, t.rows, w.place[0]);
+      if (t.factors != nullptr) {
+        const std::size_t left = t.factors->columns - std::size_t(r) * G::SLOTS;
+        const i8* factors = t.factors->factors + std::size_t(r) * G::SLOTS * t.factors->step + at;
+        weigh<G>(plan, t.part, factors, t.factors->step, left < G::SLOTS ? static_cast<int>(left) : G::SLOTS, w.in);
+        twist<G>(plan, t.part, w.in, out);
+      } else if (t.groups[r].count == 1) {
+        find_slots<G>(t.groups[r].span[0], at, t.rows, w.place[0]);
         first_pass<G, true>(plan, t.part, w.place, 1, out);
-        continue;
+      } else {
+        first_passes<G>(plan, t, t.groups[r], at, out, w);
       }
-      // Many small features share a group: their rows add up, eight at a time.
-      int done = 0;
-      do {
-        const int layers = g.count - done < 8 ? g.count - done : 8;
-        for (int k2 = 0; k2 < layers; ++k2) find_slots<G>(g.span[done + k2], at, t.rows, w.place[k2]);
-        if (done == 0) first_pass<G, false>(plan, t.part, w.place, layers, out);
-        else {
-          first_pass<G, false>(plan, t.part, w.place, layers, w.in);
-          for (int j = 0; j < 8 * G::PAD; ++j) out[j] = out[j] + w.in[j];
-        }
-        done += layers;
-      } while (done < g.count);
     }
   const C* transform[TILE];
   double* sums[TILE];
@@ -117,14 +141,21 @@ __attribute__((noinline)) void run_tile(const typename G::Plan& plan, const Tile
 }
 
 template <class G>
-void run_tiles(const typename G::Plan& plan, const Spans* groups, std::size_t n_groups, const double* spectra,
-               std::size_t blocks, std::size_t step, std::size_t rows, double* sums, typename G::Scratch& w) {
+void run_tiles(const typename G::Plan& plan, const Spans* groups, const Factors* factors, std::size_t n_groups,
+               const double* spectra, std::size_t blocks, std::size_t step, std::size_t rows, double* sums,
+               typename G::Scratch& w) {
+  Factors here{};
   Tile t{};
   t.block_step = G::SPECTRUM;
   t.rows = rows;
   t.group_step = std::size_t(G::PARTS) * G::SUMS;
   const auto place = [&](std::size_t group, std::size_t block, int part) {
-    t.groups = groups + group;
+    if (factors != nullptr) {
+      here = {factors->factors + group * G::SLOTS * factors->step, factors->step, factors->columns - group * G::SLOTS};
+      t.factors = &here;
+    } else {
+      t.groups = groups + group;
+    }
     t.spectra = spectra + part * step + block * G::SPECTRUM;
     t.at = block * G::L;
     t.sums = sums + group * t.group_step + std::size_t(part) * G::SUMS;
@@ -198,6 +229,31 @@ void add_slices(int streams, const u64* extended, std::size_t at, std::size_t ro
   }
 }
 
+// Rows of `extended` are [-row | row | -row]: a negative factor's slice begins x words farther on.
+template <int X>
+void add_factor_slices(int streams, const u64* extended, std::size_t at, std::size_t rows, const Factors& f,
+                       std::size_t polynomials, u64* acc) {
+  constexpr int VECTORS = X / W;
+  for (std::size_t j = 0; j < rows; ++j)
+    for (std::size_t c = 0; c < f.columns && c < polynomials * X; ++c) {
+      const int factor = f.factors[c * f.step + at + j];
+      if (factor == 0) continue;
+      const Q times_ = all(static_cast<u64>(factor < 0 ? -factor : factor));
+      const u64* e = extended + j * streams * 3 * X + (factor < 0 ? 2 * X : X) - c % X;
+      u64* sums = acc + c / X * streams * X;
+      for (int s = 0; s < streams; ++s)
+        for (int k = 0; k < VECTORS; ++k)
+          storeq(sums + s * X + k * W, loadq(sums + s * X + k * W) + times_ * loadq(e + s * 3 * X + k * W));
+    }
+}
+
+void factor_slices(int x, int streams, const u64* extended, std::size_t at, std::size_t rows, const Factors& f,
+                   std::size_t polynomials, u64* acc) {
+  if (x == 8) add_factor_slices<8>(streams, extended, at, rows, f, polynomials, acc);
+  else if (x == 16) add_factor_slices<16>(streams, extended, at, rows, f, polynomials, acc);
+  else add_factor_slices<32>(streams, extended, at, rows, f, polynomials, acc);
+}
+
 void slices(int x, int streams, const u64* extended, std::size_t at, std::size_t rows, const Column* columns,
             std::size_t n_columns, std::size_t from, std::size_t to, u64* acc) {
   if (x == 8) add_slices<8>(streams, extended, at, rows, columns, n_columns, from, to, acc);
@@ -244,8 +300,16 @@ void accumulate(const Ring& ring, int x, const double* plan, const Spans* groups
                 const double* spectra, std::size_t blocks, std::size_t step, std::size_t rows, double* sums,
                 double* scratch) {
   with_geometry(ring, x, [&]<class G>(G) {
-    run_tiles<G>(*reinterpret_cast<const typename G::Plan*>(plan), groups, n_groups, spectra, blocks, step, rows, sums,
-                 *reinterpret_cast<typename G::Scratch*>(scratch));
+    run_tiles<G>(*reinterpret_cast<const typename G::Plan*>(plan), groups, nullptr, n_groups, spectra, blocks, step, rows,
+                 sums, *reinterpret_cast<typename G::Scratch*>(scratch));
+  });
+}
+
+void accumulate_factors(const Ring& ring, int x, const double* plan, const Factors& factors, std::size_t n_groups,
+                        const double* spectra, std::size_t blocks, std::size_t step, double* sums, double* scratch) {
+  with_geometry(ring, x, [&]<class G>(G) {
+    run_tiles<G>(*reinterpret_cast<const typename G::Plan*>(plan), nullptr, &factors, n_groups, spectra, blocks, step, 0,
+                 sums, *reinterpret_cast<typename G::Scratch*>(scratch));
   });
 }
 

@@ -70,8 +70,11 @@ class LatticeKey:
             )
         return wire.write_batch(self._digest, self._key, head, blocks)
 
-    def decrypt(self, raw: NDArray[np.uint8]) -> Ints:
-        """The exact sums of a reply, int64 (bins of all features, channels); CryptoError "bad_ciphertext"."""
+    def decrypt(self, raw: NDArray[np.uint8], *, weighted: bool = False) -> Ints:
+        """The exact sums of a reply, int64 (bins of all features, channels); CryptoError "bad_ciphertext".
+
+        weighted: of products with factors, whose sums may be as large as the layout allows.
+        """
         number, sums, polynomials = wire.read_reply(raw, self.plan, self._digest, self._key)
         factor, low = self.plan.factor, (1 << 64) - 1
         with self._lock:
@@ -80,7 +83,7 @@ class LatticeKey:
                 raise CryptoError("bad_ciphertext", "a reply to a batch that was not sent")
             every, far = self._native.decrypt(polynomials, self.plan.x, factor >> 64, factor & low, threads())
         found = every[:sums]
-        most = self.plan.layout.bound * self._rows[number]
+        most = self.plan.layout.bound * (self.plan.layout.max_rows if weighted else self._rows[number])
         if far > FAR or (found.size and int(max(found.max(), -int(found.min()))) > most):
             raise CryptoError("bad_ciphertext", "a reply that does not decrypt")
         return found

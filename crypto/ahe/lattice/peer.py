@@ -116,6 +116,30 @@ class LatticePeer:
         )
         return LatticeSums(sums, total, batch.head.number)
 
+    def products(self, batch: Batch, factors: NDArray[np.int8], rows: Ints | None = None) -> LatticeSums:
+        """factors^T times the batch: one sum for each column of int8 (n, columns), -127 to 127.
+
+        rows: as for `histogram`. Errors grow as the sums do: the squares of a column's factors add up to at most
+        max_rows, CryptoError "overflow" otherwise. Also "bad_shape", "bad_bins" (a row out of range),
+        "bad_ciphertext", "inexact". Decrypted with weighted=True.
+        """
+        if factors.ndim != 2 or factors.dtype != np.int8 or not factors.shape[1]:
+            raise CryptoError("bad_shape", "factors are int8 (rows, columns), at least one column")
+        if len(batch) != (len(factors) if rows is None else len(rows)):
+            raise CryptoError("bad_shape", "a row of factors for each row of the batch")
+        if rows is not None and (rows.ndim != 1 or rows.dtype != np.int64):
+            raise CryptoError("bad_shape", "rows are int64 (rows,)")
+        if rows is not None and rows.size and not 0 <= int(rows.min()) <= int(rows.max()) < len(factors):
+            raise CryptoError("bad_bins", "a row out of range")
+        used = factors if rows is None else factors[rows]
+        squares = np.einsum("ij,ij->j", used, used, dtype=np.int64)
+        if int(squares.max(initial=0)) > self.plan.layout.max_rows or (used == -128).any():
+            raise CryptoError("overflow", "factors beyond 127, or whose squares add up to more than max_rows")
+        sums = _native.LatticeSums(self.plan.profile.n, self.plan.layout.channels, self.plan.x, factors.shape[1])
+        opened = batch.head.open(self._digest, self._key)
+        sums.products(batch.blocks, len(batch), opened, np.ascontiguousarray(used), None, owner.threads())
+        return LatticeSums(sums, factors.shape[1], batch.head.number)
+
     def release(self, sums: LatticeSums) -> NDArray[np.uint8]:
         """The reply's bytes; CryptoError "overdrawn" where the run's outputs would exceed the plan's."""
         spent = len(sums) * self.plan.layout.channels
