@@ -1,26 +1,13 @@
 // Which symmetric kernels run: the widest the CPU has, or what PARLEY_CPU asks for.
-#include <cstdlib>
-#include <stdexcept>
-#include <string_view>
-
 #if defined(PARLEY_HAS_AESNI)
 #include <cpuid.h>
 #endif
 
 #include "blocks.hpp"
+#include "cpu.hpp"
 
 namespace parley {
 namespace {
-
-enum class Path { baseline, avx2, any };
-
-Path wanted() {
-  const char* name = std::getenv("PARLEY_CPU");
-  if (name == nullptr || *name == 0) return Path::any;
-  if (std::string_view(name) == "baseline") return Path::baseline;
-  if (std::string_view(name) == "avx2") return Path::avx2;
-  throw std::invalid_argument("PARLEY_CPU is unset, empty, avx2 or baseline");
-}
 
 #if defined(PARLEY_HAS_AESNI)
 struct Leaf7 { // for what __builtin_cpu_supports of GCC 12 has no word
@@ -40,24 +27,24 @@ bool has_sha() { return __builtin_cpu_supports("sse4.1") && __builtin_cpu_suppor
 } // namespace
 
 const BlockKernel& block_kernel() {
-  const Path path = wanted();
+  const Widest most = widest_wanted();
 #if defined(PARLEY_HAS_AESNI)
   static const bool vaes = has_vaes(), aesni = has_aesni();
-  if (path == Path::any && vaes) return BLOCKS_VAES;
-  if (path != Path::baseline && aesni) return BLOCKS_AESNI;
+  if (most == Widest::ANY && vaes) return BLOCKS_VAES;
+  if (most != Widest::BASELINE && aesni) return BLOCKS_AESNI;
 #endif
-  (void)path;
+  (void)most;
   return BLOCKS_BASELINE;
 }
 
 const ShaKernel& sha_kernel() {
-  const Path path = wanted();
+  const Widest most = widest_wanted();
 #if defined(PARLEY_HAS_AESNI)
   static const bool sha = has_sha(), avx2 = has_avx2();
-  if (path == Path::any && sha) return SHA256_NI;
-  if (path != Path::baseline && avx2) return SHA256_AVX2;
+  if (most == Widest::ANY && sha) return SHA256_NI;
+  if (most != Widest::BASELINE && avx2) return SHA256_AVX2;
 #endif
-  (void)path;
+  (void)most;
   return SHA256_BASELINE;
 }
 

@@ -4,15 +4,13 @@
 #include <stdexcept>
 #include <string_view>
 
+#include "cpu.hpp"
 #include "lattice.hpp"
 #include "ristretto.hpp"
 
 namespace parley {
-namespace {
 
-enum class Widest { BASELINE, AVX2, ANY };
-
-Widest wanted() {
+Widest widest_wanted() {
   const char* set = std::getenv("PARLEY_CPU");
   const std::string_view name = set == nullptr ? "" : set;
   if (name.empty()) return Widest::ANY;
@@ -20,8 +18,6 @@ Widest wanted() {
   if (name == "baseline") return Widest::BASELINE;
   throw std::invalid_argument("PARLEY_CPU is unset, empty, avx2 or baseline");
 }
-
-}  // namespace
 
 bool cpu_has_ifma() {
 #if defined(PARLEY_HAS_IFMA)
@@ -33,7 +29,7 @@ bool cpu_has_ifma() {
 }
 
 const RistrettoKernel& ristretto_kernel() {
-  const Widest most = wanted();
+  const Widest most = widest_wanted();
 #if defined(PARLEY_HAS_IFMA)
   if (most == Widest::ANY && cpu_has_ifma()) return RISTRETTO_IFMA;
 #endif
@@ -44,7 +40,7 @@ const RistrettoKernel& ristretto_kernel() {
 namespace lattice {
 
 const Kernel& kernel() {
-  const Widest most = wanted();
+  const Widest most = widest_wanted();
 #if defined(PARLEY_HAS_IFMA)
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   if (most == Widest::ANY && avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "lattice.hpp"
+#include "wipe.hpp"
 
 namespace parley::lattice {
 
@@ -17,7 +18,6 @@ struct Refused {  // what a door turns into CryptoError
 // 64-byte aligned, zeroed; wiped before it is freed where WIPE.
 void* take(std::size_t bytes);
 void give(void* p, std::size_t bytes, bool wipe) noexcept;
-void wipe(void* p, std::size_t bytes) noexcept;
 
 template <class T, bool WIPE = false>
 class Area {

@@ -13,11 +13,6 @@
 
 namespace parley::lattice {
 
-void wipe(void* p, std::size_t bytes) noexcept {
-  if (p != nullptr && bytes != 0) std::memset(p, 0, bytes);
-  __asm__ __volatile__("" : : "r"(p) : "memory");
-}
-
 namespace {
 constexpr std::size_t LARGE = std::size_t{4} << 20, PAGE = std::size_t{2} << 20;
 }

@@ -21,12 +21,6 @@ static_assert(sizeof(Header) <= HEADER);
 
 } // namespace
 
-void wipe(void* p, std::size_t bytes) noexcept {
-  if (bytes == 0) return;
-  std::memset(p, 0, bytes);
-  __asm__ volatile("" : : "r"(p) : "memory");
-}
-
 // The header stands before the memory. A large region starts at a huge page's start; its header ends just below.
 void* region(std::size_t bytes) {
   Header h = {nullptr, 0, bytes};

@@ -2,11 +2,12 @@
 #pragma once
 #include <cstddef>
 
+#include "wipe.hpp"
+
 namespace parley {
 
 void* region(std::size_t bytes); // 64-byte aligned, contents unspecified; throws std::bad_alloc
 void release(void* p) noexcept;  // overwrites first
-void wipe(void* p, std::size_t bytes) noexcept;
 
 // Room for n values of a plain type, that ends with its scope.
 template <class T>

@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "wipe.hpp"
+
 namespace parley {
 
 // A secret scalar k as 64 odd digits of radix 16, least significant first: half of k modulo the order is
@@ -17,7 +19,6 @@ struct Digits {
 
 // Of a scalar below the group's order, 32 bytes little endian; takes the same steps for every scalar.
 void recode(Digits& out, const std::uint8_t k[32]);
-void wipe(void* p, std::size_t n);
 
 // multiply: encodings in; hash: 64 uniform bytes in. `digits` null: no multiplication. `out` null: check only.
 // ok[i] is 0 for a non-canonical encoding, the identity as input, and the identity as result; its row is zeros.

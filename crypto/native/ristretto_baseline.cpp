@@ -199,7 +199,7 @@ bool ristretto_add(std::uint8_t* out, const std::uint8_t* a, const std::uint8_t*
     if (minus) q.X = neg(q.X), q.T = neg(q.T);
     const Point sum = plus(p, cache(q));
     const Mask elements = m_and(m_and(first, second), m_not(m_or(is_identity(p), is_identity(q))));
-    const bool ok = lane_bits(m_and(elements, m_not(is_identity(sum))));
+    const bool ok = lane(m_and(elements, m_not(is_identity(sum))), 0) != 0;
     if (ok) encode(out, sum);
     else std::memset(out, 0, 32);
     return ok;

@@ -45,9 +45,4 @@ void recode(Digits& out, const std::uint8_t k[32]) {
     wipe(w, sizeof w);
 }
 
-void wipe(void* p, std::size_t n) {
-    std::memset(p, 0, n);
-    asm volatile("" : : "r"(p) : "memory");
-}
-
 } // namespace parley

@@ -18,7 +18,7 @@ BIAS = 608 * P
 def checker():
     if _native.ristretto_kernel() == "baseline":
         pytest.skip("this CPU has the portable kernel only")
-    return program("curve_bounds", ["ristretto_scalar.cpp"], IFMA)
+    return program("curve_bounds", ["ristretto_scalar.cpp", "wipe.cpp"], IFMA)
 
 
 def run(checker, mode: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:

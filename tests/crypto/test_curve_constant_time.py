@@ -20,7 +20,7 @@ HEX = [k.to_bytes(32, "little").hex() for k in SCALARS]
 def tracer():
     if _native.ristretto_kernel() == "baseline":
         pytest.skip("this CPU has the portable kernel only")
-    return program("curve_trace", ["ristretto_scalar.cpp"], [*IFMA, "-mno-red-zone"])
+    return program("curve_trace", ["ristretto_scalar.cpp", "wipe.cpp"], [*IFMA, "-mno-red-zone"])
 
 
 def traces(tracer, mode: str) -> list[list[str]]:
@@ -62,7 +62,7 @@ def test_a_planted_branch_and_a_planted_address_are_found(tracer):
 def secret():
     if shutil.which("valgrind") is None:
         unavailable("valgrind is not installed (on Debian or Ubuntu: apt-get install valgrind)")
-    return program("curve_secret", ["ristretto_baseline.cpp", "ristretto_scalar.cpp"], ["-g"])
+    return program("curve_secret", ["ristretto_baseline.cpp", "ristretto_scalar.cpp", "wipe.cpp"], ["-g"])
 
 
 def memcheck(secret, mode: str) -> subprocess.CompletedProcess[str]:
