@@ -31,7 +31,11 @@ from parley.wire.pb import parley_pb2_grpc as rpc
 
 CONFIG = "config.json"
 MAX_MESSAGE = 8 << 20
-OPTIONS = [("grpc.max_receive_message_length", MAX_MESSAGE), ("grpc.max_send_message_length", MAX_MESSAGE)]
+OPTIONS = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    ("grpc.max_send_message_length", MAX_MESSAGE),
+    ("grpc.http2.max_ping_strikes", 0),  # a party's pings go on while its pipes are silent
+]
 
 
 class Config(BaseModel):

@@ -30,6 +30,9 @@ OPTIONS = [
     ("grpc.max_send_message_length", MAX_MESSAGE),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
+    # Pings go on while nobody speaks, as when both ends compute, and whoever listens here lets them.
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.max_ping_strikes", 0),
 ]
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 15.0
 

@@ -108,7 +108,10 @@ class Pipe:
             have += len(part)
         if have != size:
             raise ParleyError("malformed", f"{self.peer} sent more than it announced.", party=self.peer)
-        return Envelope.decode(b"".join(parts))
+        try:
+            return Envelope.decode(b"".join(parts))
+        except ParleyError as e:
+            raise e.located(party=self.peer) from None
 
     async def _open(self) -> bytes | None:
         """The next piece, or None at the peer's end; a stream that stops without one is a lost peer."""
