@@ -11,10 +11,11 @@ More keys than the shape was made for are refused, and so are equal keys.
 Not guaranteed: the 2^-40 is a calculation (below), not a proof; a dishonest encoder can fit more keys than it
 declares, up to the number of slots; the time of encoding depends on the keys.
 
-The figure: a random 3-partite hypergraph of n edges peels but for small cores once the load n / slots stays
-4.1 / sqrt(n) below 0.818 (finite-size scaling, fitted to the published failure figures of this construction). What
-remains are dependent rows, nearly always two keys with the same three slots: their number is about Poisson with mean
-n^2 / 2 / (slots / 3)^3, each takes one dense column, and there are so many columns that more occur with 2^-48.
+The figure: a random 3-partite hypergraph of n edges peels but for small cores once the load n / slots stays g / sqrt(n)
+below 0.818. Sampled at n = 1500, 4096 and 16384 the chance of a large core is that of a normal variable beyond
+2.2 g - 0.4 at each (finite-size scaling); g = 4.1 here, where 3.4 would do for 2^-40. What remains are dependent rows,
+nearly always two keys with the same three slots: their number is about Poisson with mean n^2 / 2 / (slots / 3)^3, each
+takes one dense column, and there are so many columns that more occur with 2^-48.
 
 Source: Garimella et al. 2021 (3-hash garbled cuckoo tables); Raghuraman, Rindal 2022 (dense columns, table sizes).
 """

@@ -28,10 +28,11 @@ Receiver learns which of its own ids the sender has and how many distinct ids th
 distinct ids the receiver has, whether there is anything in common, and with `result: both` which of its own ids the
 receiver has. Coordinator: both counts, from sizes.
 
-Not protected: a party that lies about its ids, as in psi/ecdh; here a receiver that deviates can also hold up to a
-quarter more ids than it declares. There is no floor: the receiver sees which ids are common and not only how many, so
-that a floor would be a courtesy; psi/ecdh has one that binds. Encoding fails for a set with probability 2^-40 and then
-ends the step for good. Ids are distinct, as in psi/ecdh; at most 2^24 at either side.
+Not protected: a party that lies about its ids, as in psi/ecdh; here a receiver that deviates can also hold as many ids
+as its store has slots, a quarter more than it declares (small sets: 460 in all). There is no floor: the receiver sees
+which ids are common and not only how many, so that a floor would be a courtesy; psi/ecdh has one that binds. Encoding
+fails for a set with probability 2^-40 and then ends the step for good. Ids are distinct, as in psi/ecdh; at most 2^24
+at either side.
 
 Source: Raghuraman, Rindal 2022; Rindal, Schoppmann 2021; parley.crypto.vole and parley.crypto.okvs name theirs.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -166,6 +167,30 @@ def test_small_sets_always_fit_and_would_not_by_peeling_alone():
 @pytest.mark.timeout(600)
 def test_fifty_thousand_small_sets_fit():
     assert runs(50_000, (2, 17, 100, 180, 256, 300), True) == 0
+
+
+def large_cores(n: int, gap: float, count: int) -> float:
+    """The part of `count` random sets that keep a core of more than 512 at a load of 0.8184 - gap / sqrt(n)."""
+    rng, form = np.random.default_rng(29), Shape(n, round(n / (0.8184 - gap / n**0.5) / 3), 16)
+    failed = 0
+    for _ in range(count):
+        k = keys(n, rng)
+        try:
+            encode(form, k, k[:, 3].copy(), np.zeros(form.slots, np.uint64))
+        except CryptoError:
+            failed += 1
+    return failed / count
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [1500, 4096])
+def test_tables_are_far_enough_from_where_peeling_stops(n):
+    """The chance of a large core falls like a normal variable's tail; at the distance of `shape` it is below 2^-40."""
+    near, far = (NormalDist().inv_cdf(large_cores(n, gap, 1500)) for gap in (0.3, 0.9))
+    slope = (far - near) / 0.6
+    used = (0.8184 - n / (3 * shape(n).segment)) * n**0.5
+    assert used > 4.05
+    assert NormalDist().cdf(far + slope * (used - 0.9)) < 2.0**-40
 
 
 def test_a_table_of_random_values_is_uniform_where_free_slots_are_random():

@@ -53,7 +53,7 @@ def holds(sender: VoleSender, receiver: VoleReceiver) -> bool:
 
 
 @pytest.mark.parametrize("code", PROFILES.values(), ids=PROFILES)
-@pytest.mark.parametrize("count", [1, 2, 3, 64, DIRECT, DIRECT + 1, 20_011])
+@pytest.mark.parametrize("count", [1, 2, 3, 64, DIRECT, DIRECT + 1, 20_011, 170_000])
 def test_the_correlation_holds_for_every_element(code, count):
     sender, receiver, _, _ = correlate(plan(code, count))
     assert (len(receiver.a), receiver.c.shape, sender.b.shape) == (count, (count, 2), (count, 2))
