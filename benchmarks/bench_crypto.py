@@ -16,6 +16,7 @@ import rbcl
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import crypto_lattice
 from rows import Row, one_thread, publish, seconds
 
 from parley.crypto import curve
@@ -107,6 +108,7 @@ def sealing_rows() -> list[Row]:
 def main() -> None:
     with one_thread():
         rows = [*curve_rows(), *modular_rows(), *paillier_rows(), *sealing_rows()]
+    rows += crypto_lattice.rows()
     publish("crypto", "Primitives against their yardsticks", rows)
 
 
