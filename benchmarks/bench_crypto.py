@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import crypto_curve
+import crypto_lattice
 import crypto_noise
 import crypto_vole
 from rows import Row, one_thread, publish, seconds
@@ -126,6 +127,7 @@ def main() -> None:
     with one_thread():
         rows = [*crypto_curve.rows(), *modular_rows(), *paillier_rows()]
         rows += [*memory_rows(), *sealing_rows(), *crypto_noise.rows(), *crypto_vole.rows()]
+    rows += crypto_lattice.rows()
     publish("crypto", "Primitives against their yardsticks", rows)
 
 

@@ -22,14 +22,14 @@ import pyarrow.csv as pacsv
 import rbcl
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from bench_crypto import curve_rows, paillier_rows, sealing_rows
+from bench_crypto import sealing_rows
 from platform_control import control_rows
 from platform_pipes import pipe_rows
 from rows import Row, one_thread, publish, seconds
 
 from parley.crypto import curve
-from parley.crypto.ahe import paillier
 from parley.crypto.ahe.paillier import PaillierPublicKey, PaillierSecretKey, to_int
+from parley.crypto.threads import limit
 from parley.protocols import registry
 from parley.protocols.kit import StepInputs, run_local
 from parley.protocols.kit.local import Setting
@@ -38,7 +38,7 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 KEY_BITS = 2048
 
 
-def psi_rows(n: int = 20_000, threads: int = paillier.threads()) -> list[Row]:
+def psi_rows(n: int = 20_000, threads: int = limit()) -> list[Row]:
     """Rows of both sides a second; every row is multiplied once by each side."""
     inputs = {
         party: StepInputs(
@@ -104,33 +104,53 @@ def credit(rows: int) -> dict[str, StepInputs]:
     return out
 
 
-def boosting_rows(rows: int = 5000, trees: int = 4) -> list[Row]:
-    """Seconds a tree between the first tree's end and the last's, against the products that tree needs."""
-    if not (DATA / "default_credit_hetero_guest.csv").is_file():
-        print(f"gbdt/vertical left out: no default_credit table in {DATA.parent.name}/{DATA.name}")
-        return []
-    inputs, count = credit(rows), Counted()
+def seconds_a_tree(inputs: dict[str, StepInputs], scheme: str, trees: int) -> float:
+    """Between the first tree's end and the last's."""
     ends: dict[int, float] = {}
 
     def progress(party: str, done: int, total: int, phase: str) -> None:
         if party == "bank":
             ends.setdefault(done, time.perf_counter())
 
-    params = {"label": "y", "id": "id", "trees": trees}
+    params = {"label": "y", "id": "id", "trees": trees, "scheme": scheme}
     protocol, cast = registry.load("gbdt/vertical"), {"label": "bank", "features": ["bureau"]}
-    with counting(count):
-        run_local(protocol, cast, inputs, params, setting=Setting(progress=progress))
+    run_local(protocol, cast, inputs, params, setting=Setting(progress=progress))
     first, last = min(d for d in ends if d > 0), max(ends)
-    spent = (ends[last] - ends[first]) / (last - first)
+    return (ends[last] - ends[first]) / (last - first)
+
+
+def boosting_rows(rows: int = 5000, whole: int = 30_000, trees: int = 4) -> list[Row]:
+    """Seconds a tree under Paillier against the products that tree needs; and on the lattice, on the whole table,
+    against the products that Paillier would need for it."""
+    if not (DATA / "default_credit_hetero_guest.csv").is_file():
+        print(f"gbdt/vertical left out: no default_credit table in {DATA.parent.name}/{DATA.name}")
+        return []
+    inputs, count = credit(rows), Counted()
+    with counting(count):
+        spent = seconds_a_tree(inputs, "paillier", trees)
     features = inputs["bureau"].table.num_columns - 2  # type: ignore[union-attr]  # it has one
     about = {"rows": rows, "trees": trees, "features_other": features, "depth": 3, "bins": 32, "key_bits": KEY_BITS}
     about["products_per_tree"] = {"sums": count.sums // trees, "encryption": count.encryption // trees}
     native, bare = arithmetic(count.sums / trees, count.encryption / trees)
-    name = "gbdt/vertical, a tree"
+    everything = credit(whole)
+    quick = seconds_a_tree(everything, "lattice", trees)
+    there = len(everything["bureau"].table)  # type: ignore[arg-type]  # it has one
+    larger = {**about, "rows": there, "key_bits": None, "scale_bits": 20, "statistical_bits": 40}
+    larger["products_per_tree"] = {k: v * there // rows for k, v in about["products_per_tree"].items()}
+    name, sizes = "gbdt/vertical, a tree", there / rows
+    theirs = "for as many rows under Paillier"
     return [
         Row(f"{name} (native products)", spent, "s", native, "lower", {**about, "yardstick": "Field.mul, all threads"}),
         Row(f"{name} (gmpy2 products)", spent, "s", bare, "lower", {**about, "yardstick": "gmpy2 x * y % m, 1 thread"}),
-    ]
+        Row(
+            f"{name} on the lattice", quick, "s", native * sizes, "lower",
+            {**larger, "yardstick": f"Field.mul, all threads, {theirs}"},
+        ),
+        Row(
+            f"{name} on the lattice (gmpy2)", quick, "s", bare * sizes, "lower",
+            {**larger, "yardstick": f"gmpy2 x * y % m, 1 thread, {theirs}"},
+        ),
+    ]  # fmt: skip
 
 
 def arithmetic(sums: float, encryption: float, n: int = 1000) -> tuple[float, float]:
@@ -144,7 +164,7 @@ def arithmetic(sums: float, encryption: float, n: int = 1000) -> tuple[float, fl
         # Below half the largest modulus of this size, hence below any modulus whose top bit is set.
         x = np.random.default_rng(1).integers(0, 1 << 63, (n, field.limbs), dtype=np.uint64)
         numbers, m = [gmpy2.mpz(to_int(row)) for row in x], gmpy2.mpz(modulus)
-        native += products / n * seconds(partial(field.mul, x, x, paillier.threads()), 30)
+        native += products / n * seconds(partial(field.mul, x, x, limit()), 30)
         bare += products / n * seconds(partial(squares, numbers, m))
     return native, bare
 
@@ -157,7 +177,7 @@ def squares(numbers: list[Any], modulus: Any) -> list[Any]:
 def main() -> None:
     rows = [*psi_rows(), *boosting_rows(), *control_rows(), *pipe_rows()]
     with one_thread():
-        rows += [*paillier_rows(), *curve_rows(), *sealing_rows()]
+        rows += sealing_rows()
     publish("platform", "The platform against its yardsticks", rows)
 
 

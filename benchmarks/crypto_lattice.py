@@ -26,13 +26,14 @@ from rows import Row
 
 from parley.crypto import _native
 from parley.crypto.ahe import Layout
-from parley.crypto.ahe.lattice import LatticeKey, LatticePeer, Plan, make_plan, owner
+from parley.crypto.ahe.lattice import LatticeKey, LatticePeer, Plan, make_plan
+from parley.crypto.threads import limited
 
 BINS, BOUND = 32, 1 << 16
 BARS = {"avx512": 100.0, "avx2": 80.0, "baseline": 40.0}
 
 
-def cpu_seconds(work: Callable[[], object], repeat: int = 3) -> float:
+def cpu_seconds(work: Callable[[], object], repeat: int = 2) -> float:
     """The least CPU time of some runs."""
     best = float("inf")
     for _ in range(repeat):
@@ -120,13 +121,13 @@ def plan_for(rows: int, features: int, x: int, profile: str = "standard") -> Pla
     return make_plan(Layout(2, BOUND, rows), 1 << 30, x=x, profile=profile, floor=0)
 
 
-def histogram_rows(rows: int, features: int) -> list[Row]:
+def histogram_rows(rows: int, features: int, cases: tuple[tuple[int, str], ...]) -> list[Row]:
     """Sums by bin from a batch's bytes to spectra rounded to integers, and encryption of the rows."""
     kernel, product = _native.lattice_kernel(), product_seconds()
     about = {"rows": rows, "features": features, "bins": BINS, "channels": 2, "kernel": kernel, "threads": 1}
     about["yardstick"] = "gmpy2 x * y % m, 4096 bits"
     out = []
-    for x, profile in ((8, "standard"), (32, "standard"), (32, "wide")):
+    for x, profile in cases:
         run = Run(plan_for(rows, features, x, profile), rows, features)
         batch = run.peer.receive(run.key.encrypt(run.values))
         spent = cpu_seconds(lambda: run.peer.histogram(batch, run.bins, run.counts))  # noqa: B023 called in this round
@@ -147,7 +148,7 @@ def encryption_rows(rows: int) -> list[Row]:
         ours = rows / cpu_seconds(lambda: run.key.encrypt(run.values))  # noqa: B023 called in this round
         about = {"rows": rows, "channels": 2, "kernel": kernel, "x": x, "threads": 1}
         about["yardstick"] = "DJN, 448-bit exponents, fixed base, both primes apart, gmpy2"
-        bar = 150.0 if kernel != "baseline" or x == 8 else None
+        bar = 150.0 if kernel == "avx512" or x == 8 else None
         out.append(Row(f"lattice.encryption, x = {x}, {kernel}", ours, "rows/s", theirs, "higher", about, bar))
     return out
 
@@ -156,15 +157,12 @@ def thread_row(rows: int, features: int) -> Row:
     """Two threads against one, wall time."""
     run = Run(plan_for(rows, features, 8), rows, features)
     batch = run.peer.receive(run.key.encrypt(run.values))
-    taken, kept = {}, owner.threads
-    try:
-        for count in (1, 2, 1, 2, 1, 2):
-            owner.threads = lambda count=count: count
+    taken: dict[int, float] = {}
+    for count in (1, 2, 1, 2, 1, 2):
+        with limited(count):
             start = time.perf_counter()
             run.peer.histogram(batch, run.bins, run.counts)
             taken[count] = min(taken.get(count, float("inf")), time.perf_counter() - start)
-    finally:
-        owner.threads = kept
     about = {
         "rows": rows,
         "features": features,
@@ -177,44 +175,42 @@ def thread_row(rows: int, features: int) -> Row:
     )
 
 
-def tree_row(rows: int, features: int, x: int, profile: str, depth: int = 5) -> Row:
-    """The whole side of the bins for a balanced tree: at each level the smaller child of every pair, re-encrypted in
-    the node's order, through gathering, sums, protection and packing; every sum compared with a plain one."""
-    run = Run(plan_for(rows, features, x, profile), rows, features)
-    order = np.random.default_rng(2).permutation(rows).astype(np.int64)
-    product, spent, passes, sums, wrong, up, down = product_seconds(), 0.0, 0, 0, 0, 0, 0
-    for level in range(depth):
-        nodes, size = (1 << level) + 1 >> 1, rows >> level
-        for node in range(nodes):
-            picked = order[2 * node * size : 2 * node * size + size]
-            raw = run.key.encrypt(run.values[:size])
-            start = time.process_time()
-            reply = run.peer.release(run.peer.histogram(run.peer.receive(raw), run.bins, run.counts, picked))
-            spent += time.process_time() - start
-            found = run.key.decrypt(reply)
-            wrong += run.wrong(picked, found)
-            passes, sums, up, down = passes + size, sums + found.size, up + len(raw), down + len(reply)
-    if wrong:
-        raise SystemExit(f"{wrong} of {sums} sums are wrong")
+def tree_row(rows: int, features: int, x: int, profile: str, trees: int, depth: int = 5) -> Row:
+    """The whole side of the bins for balanced trees: at each level the smaller child of every pair, re-encrypted in the
+    node's order, through gathering, sums, protection and packing; every sum compared with a plain one."""
+    spent, passes, sums, up, down = 0.0, 0, 0, 0, 0
+    product = product_seconds()
+    for tree in range(trees):
+        run = Run(plan_for(rows, features, x, profile), rows, features)
+        order = np.random.default_rng(tree).permutation(rows).astype(np.int64)
+        for level in range(depth):
+            nodes, size = (1 << level) + 1 >> 1, rows >> level
+            for node in range(nodes):
+                picked = order[2 * node * size : 2 * node * size + size]
+                raw = run.key.encrypt(run.values[:size])
+                start = time.process_time()
+                reply = run.peer.release(run.peer.histogram(run.peer.receive(raw), run.bins, run.counts, picked))
+                spent += time.process_time() - start
+                found = run.key.decrypt(reply)
+                if run.wrong(picked, found):
+                    raise SystemExit("a sum is wrong")
+                passes, sums, up, down = passes + size, sums + found.size, up + len(raw), down + len(reply)
     about = {
-        "rows": rows, "features": features, "bins": BINS, "depth": depth, "row_passes": passes, "x": x,
-        "kernel": _native.lattice_kernel(), "profile": profile, "sums_compared": sums, "mismatches": wrong,
-        "up_bytes": up, "down_bytes": down, "threads": 1, "yardstick": "as many gmpy2 x * y % m, 4096 bits",
+        "rows": rows, "features": features, "bins": BINS, "depth": depth, "trees": trees, "row_passes": passes, "x": x,
+        "kernel": _native.lattice_kernel(), "profile": profile, "sums_compared": sums, "mismatches": 0,
+        "up_bytes": up // trees, "down_bytes": down // trees, "threads": 1,
+        "yardstick": "as many gmpy2 x * y % m, 4096 bits",
     }  # fmt: skip
     bare = 1 / min(product, product_seconds())
     bar = 60.0 if profile == "standard" else None
-    return Row(
-        f"lattice.tree, {profile}, x = {x}", passes * features / spent, "row-features/s", bare, "higher", about, bar
-    )
+    value = passes * features / spent
+    return Row(f"lattice.tree, {profile}, x = {x}", value, "row-features/s", bare, "higher", about, bar)
 
 
-def path_rows(rows: int, features: int) -> list[Row]:
-    """What every instruction set is asked for, on this process's path."""
-    kept, owner.threads = owner.threads, lambda: 1
-    try:
-        return [*histogram_rows(rows, features), *encryption_rows(rows // 2)]
-    finally:
-        owner.threads = kept
+def path_rows(rows: int, features: int, cases: tuple[tuple[int, str], ...]) -> list[Row]:
+    """What every instruction set is asked for, on this process's path and one thread."""
+    with limited(1):
+        return [*histogram_rows(rows, features, cases), *encryption_rows(rows // 2)]
 
 
 def other_path(path: str, rows: int, features: int) -> list[Row]:
@@ -230,21 +226,17 @@ def other_path(path: str, rows: int, features: int) -> list[Row]:
     return [Row(**{k: v for k, v in row.items() if k != "ratio"}) for row in json.loads(done.stdout)]
 
 
-def rows(n: int = 100_000, features: int = 100, tree: tuple[int, int] = (100_000, 300)) -> list[Row]:
-    """Every path this CPU has, then the tree and two threads on the widest."""
-    out = path_rows(n, features)
-    out += [
-        r for path in ("avx2", "baseline") if path != _native.lattice_kernel() for r in other_path(path, n, features)
-    ]
+def rows(n: int = 100_000, features: int = 200, tree: tuple[int, int] = (100_000, 300)) -> list[Row]:
+    """Every path this CPU has, then trees and two threads on the widest."""
+    out = path_rows(n, features, ((8, "standard"), (32, "standard"), (32, "wide")))
+    others = [path for path in ("avx2", "baseline") if path != _native.lattice_kernel()]
+    out += [row for path in others for row in other_path(path, n, features)]
     out.append(thread_row(n, features))
-    kept, owner.threads = owner.threads, lambda: 1
-    try:
-        out += [tree_row(*tree, 32, "standard"), tree_row(tree[0] // 5, tree[1] // 5, 32, "wide")]
-    finally:
-        owner.threads = kept
+    with limited(1):
+        out.append(tree_row(*tree, 32, "standard", 3))
     return out
 
 
 if __name__ == "__main__":
-    given = [int(v) for v in sys.argv[1:3]] or [100_000, 100]
-    print(json.dumps([asdict(row) for row in path_rows(*given)]))
+    given = [int(v) for v in sys.argv[1:3]] or [100_000, 200]
+    print(json.dumps([asdict(row) for row in path_rows(*given, ((8, "standard"),))]))

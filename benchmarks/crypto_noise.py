@@ -8,16 +8,13 @@ import numpy as np
 from rows import Row, seconds
 
 from parley.crypto import noise
+from parley.crypto.threads import limited
 
 
 def noise_rows(n: int = 200_000) -> list[Row]:
     """Samples a second on one thread, for a small and a large scale."""
-    kept = noise.threads
-    noise.threads = lambda: 1
-    try:
+    with limited(1):
         return [row for scale in (Fraction(10), Fraction(10**9, 7)) for row in pair(n, scale)]
-    finally:
-        noise.threads = kept
 
 
 def pair(n: int, scale: Fraction) -> list[Row]:

@@ -14,7 +14,6 @@ Source: Canonne, Kamath, Steinke 2020, "The Discrete Gaussian for Differential P
 
 from __future__ import annotations
 
-import os
 from fractions import Fraction
 from typing import Final
 
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from parley.crypto import _native
 from parley.crypto.errors import CryptoError
 from parley.crypto.prg import Rng, Source
+from parley.crypto.threads import limit
 
 MAX_DRAWS: Final = 1 << 32
 MAX_SCALE: Final = 1 << 52
@@ -50,17 +50,13 @@ def discrete_gaussian(n: int, variance: Fraction | int, source: Source | None = 
     return _drawn(n, words, source, gauss=True)
 
 
-def threads() -> int:
-    return min(8, os.cpu_count() or 1)
-
-
 def _drawn(n: int, words: NDArray[np.uint64], source: Source | None, *, gauss: bool) -> NDArray[np.int64]:
     if not 0 <= n <= MAX_DRAWS:
         raise CryptoError("bad_range", "0 to 2^32 draws at a time")
     key = np.frombuffer((source or Rng()).bytes(32), np.uint8)
     native = _native.noise_gauss if gauss else _native.noise_laplace
     try:
-        return native(n, words, key, threads())
+        return native(n, words, key, limit())
     except OverflowError:
         raise CryptoError("overflow", "a draw of negligible probability does not fit") from None
     except ValueError:

@@ -18,9 +18,9 @@ using u128 = unsigned __int128;
 constexpr int PRIMES = 3;         // at most
 constexpr int LIMBS = 5;          // at most
 constexpr int GROUP = 8;          // public key elements, and response polynomials that share one u
-constexpr std::size_t CHUNK = 8192;    // rows between two reductions of the b part: 2^13 * 2^50 fits a word
-constexpr std::size_t FACTOR_ROWS = 64;  // 2^6 * 2^7 * 2^50
-constexpr std::size_t FLUSH = 1 << 18;  // rows between two roundings: sums of limbs stay far below 2^53
+constexpr std::size_t CHUNK = 8192;    // terms between two reductions of the b part: 2^13 * 2^50 fits a word
+constexpr std::size_t FACTORS = 128;   // the same for terms with factors of up to 127, one a row and column
+constexpr std::size_t FLUSH = 1 << 18;  // terms between two roundings: sums of limbs stay far below 2^53
 
 // One prime q < 2^50, q = 1 modulo 2N, and its number-theoretic transform: values at bit-reversed places.
 struct Prime {
@@ -107,7 +107,7 @@ struct Kernel {
   // acc[p][stream][x] += the slice of each row's extended words [row][stream][2x] that its bin picks, p in [from, to).
   void (*slices)(int x, int streams, const u64* extended, std::size_t at, std::size_t rows, const Column* columns,
                  std::size_t n_columns, std::size_t from, std::size_t to, u64* acc);
-  // The same for columns of factors; extended words are [row][stream][3x], at most 64 rows between two reductions.
+  // The same for columns of factors; extended words are [row][stream][3x].
   void (*factor_slices)(int x, int streams, const u64* extended, std::size_t at, std::size_t rows, const Factors&,
                         std::size_t polynomials, u64* acc);
 };

@@ -84,7 +84,7 @@ class Summation {
   const int streams_, threads_;
   const std::size_t width_;                    // words of an extended row
   std::size_t rows_, blocks_, groups_, step_;  // of a chunk: rows, blocks; doubles between parts of spectra
-  std::size_t flush_;                          // rows between two roundings
+  std::size_t flush_, reduce_;                 // rows between two roundings, two reductions of b
   std::vector<u32> offsets_;
   std::vector<Column> columns_;
   std::vector<Span> spans_;
@@ -122,6 +122,7 @@ Summation::Summation(Sums& sums, const Message& m, const Bins* b, const Columns*
   for (int t = 0; t < threads_; ++t)
     own_.push_back({Area<double>(shape_.scratch), Area<double>(c_.ring.limbs * n_),
                     Area<double>(shape_.polynomials * c_.ring.limbs * n_), Area<u64>((c_.ring.primes + 2) * n_)});
+  reduce_ = FACTORS / m.x;
   if (b != nullptr) layout();
 }
 
@@ -143,6 +144,11 @@ void Summation::layout() {
     last_.push_back(f);
   }
   begins.push_back(spans_.size());
+  // Every feature of a polynomial adds a term of each row to each of its sums.
+  std::size_t together = 1;
+  for (std::size_t g = 0; g < groups_; ++g) together = std::max(together, last_[g] - first_[g]);
+  reduce_ = CHUNK / together;
+  flush_ = FLUSH / together;
   for (std::size_t g = 0; g < groups_; ++g)
     by_group_.push_back({&spans_[begins[g]], static_cast<int>(begins[g + 1] - begins[g])});
 }
@@ -326,9 +332,9 @@ void Summation::sum(Own& w, std::size_t rows, std::size_t from, std::size_t to) 
     const Factors part{&factors_[column * rows_], rows_, f_->columns - column};
     c_.k.accumulate_factors(c_.ring, m_.x, plan_, part, to - from, spectra_.data(), blocks, step_,
                             &acc_[from * shape_.sums], w.scratch.data());
-    for (std::size_t r = 0; r < rows; r += FACTOR_ROWS) {
-      c_.k.factor_slices(m_.x, streams_, &extended_[r * streams_ * width_], r, std::min(FACTOR_ROWS, rows - r), part,
-                         p1 - p0, b);
+    for (std::size_t r = 0; r < rows; r += reduce_) {
+      c_.k.factor_slices(m_.x, streams_, &extended_[r * streams_ * width_], r, std::min(reduce_, rows - r), part, p1 - p0,
+                         b);
       reduce();
     }
     return;
@@ -336,9 +342,13 @@ void Summation::sum(Own& w, std::size_t rows, std::size_t from, std::size_t to) 
   c_.k.accumulate(c_.ring, m_.x, plan_, &by_group_[from], to - from, spectra_.data(), blocks, step_, rows,
                   &acc_[from * shape_.sums], w.scratch.data());
   const std::size_t features = last_[to - 1] - first_[from], tile = x >= 32 ? 8 : 16;
-  for (std::size_t r = 0; r < rows; r += tile)
+  std::size_t since = 0;
+  for (std::size_t r = 0; r < rows; r += tile) {
+    if (since + tile > reduce_) reduce(), since = 0;
     c_.k.slices(m_.x, streams_, &extended_[r * streams_ * width_], r, std::min(tile, rows - r), &columns_[first_[from]],
                 features, p0, p1, b);
+    since += tile;
+  }
   reduce();
 }
 

@@ -75,6 +75,25 @@ def test_many_features_share_lanes(pair):
     check(pair, 300, [2] * 90 + [1] * 40 + [3] * 11)
 
 
+@pytest.mark.parametrize("x", [8, 16, 32])
+def test_many_rows_of_features_that_share_lanes(x):
+    """x features in one polynomial add x terms a row to each of its words, which must not run over."""
+    check(Pair(rows=9_000, x=x, floor=10), 9_000, [1] * (2 * x) + [2] * x)
+
+
+def test_features_share_no_more_than_the_plan_says():
+    pair = Pair(sharing=2)
+    batch = pair.peer.receive(pair.key.encrypt(some(3)))
+    for counts, fine in (([32, 33, 40], True), ([20, 20, 32], True), ([16, 16, 1], True), ([31, 1, 30, 2], True),
+                         ([16, 8, 8], False), ([31, 40, 1, 24, 1], False)):  # fmt: skip
+        bins, counts = np.zeros((3, len(counts)), np.uint8), np.array(counts, np.uint32)
+        if fine:
+            pair.peer.histogram(batch, bins, counts)
+        else:
+            with pytest.raises(CryptoError, match="overflow"):
+                pair.peer.histogram(batch, bins, counts)
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("profile", ["standard", "wide"])
 def test_the_largest_sums(sign, profile):

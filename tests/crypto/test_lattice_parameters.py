@@ -69,12 +69,12 @@ def test_the_estimate_can_fail():
 
 
 def test_the_narrowest_profile_that_meets_the_floor_is_taken():
-    small, large = Layout(2, 1 << 16, 10_000), Layout(2, 1 << 16, 100_000)
-    assert make_plan(small, 500_000).profile.name == "standard"
+    small, large = Layout(2, 1 << 16, 5_000), Layout(2, 1 << 16, 100_000)
+    assert make_plan(small, 150_000).profile.name == "standard"
     assert make_plan(large, 50 * 307_200).profile.name == "wide"
-    assert make_plan(large, 50 * 307_200, floor=31).profile.name == "standard"
-    assert make_plan(small, 500_000, profile="wide").profile.name == "wide"
-    assert make_plan(small, 500_000, x=8).x == 8
+    assert make_plan(large, 50 * 307_200, floor=28).profile.name == "standard"
+    assert make_plan(small, 150_000, profile="wide").profile.name == "wide"
+    assert make_plan(small, 150_000, x=8).x == 8
 
 
 def test_less_must_be_asked_for():
@@ -83,7 +83,7 @@ def test_less_must_be_asked_for():
         with pytest.raises(CryptoError) as refused:
             make_plan(layout, 50 * 307_200, **wanted)
         assert refused.value.code == "floor"
-    assert make_plan(layout, 50 * 307_200, x=8, floor=31).distance_bits < 40
+    assert make_plan(layout, 50 * 307_200, x=8, floor=28).distance_bits < 40
 
 
 @pytest.mark.parametrize(
@@ -92,9 +92,11 @@ def test_less_must_be_asked_for():
     [(100_000, 1 << 16, 15_360_000, "standard", 31.09), (100_000, 1 << 16, 15_360_000, "wide", 81.05)],
 )
 def test_the_distance_is_the_derivations(rows, bound, outputs, profile, bits):
-    plan = make_plan(Layout(2, bound, rows), outputs, profile=profile, floor=0)
+    plan = make_plan(Layout(2, bound, rows), outputs, profile=profile, floor=0, sharing=1)
     assert plan.distance_bits == pytest.approx(bits, abs=0.02)
     assert f"2^-{plan.distance_bits:.1f}" in plan.describe()
+    shared = make_plan(Layout(2, bound, rows), outputs, profile=profile, floor=0)
+    assert 2 < plan.distance_bits - shared.distance_bits < 2.5  # half of log2 32, less what does not grow
 
 
 @pytest.mark.parametrize("most", [1, 1 << 20, (1 << 33) - 1, 1 << 33, 1 << 38])
@@ -115,7 +117,8 @@ def test_what_does_not_fit_is_refused():
         make_plan(Layout(1, 1 << 41, 1), 1, floor=0)
     with pytest.raises(CryptoError, match="overflow"):
         make_plan(Layout(1, 1, 1), 1, x=64)
-    with pytest.raises(CryptoError, match="bad_range"):
-        make_plan(Layout(1, 1, 1), 0)
+    for wanted in ({"outputs": 0}, {"floor": -1}, {"sharing": 0}, {"sharing": 33}):
+        with pytest.raises(CryptoError, match="bad_range"):
+            make_plan(Layout(1, 1, 1), **{"outputs": 1, **wanted})
     with pytest.raises(CryptoError, match="unknown_profile"):
         make_plan(Layout(1, 1, 1), 1, profile="narrow")

@@ -117,7 +117,7 @@ def test_ids_whose_offsets_lie():
 def paillier():
     with limited(1):
         key = generate("paillier", 2048)
-        return key, key.public, key.encrypt(np.arange(8).reshape(4, 2), LAYOUT).raw
+        return key, key.public, key.encrypt(np.arange(8).reshape(4, 2), LAYOUT)
 
 
 def test_paillier_keys_of_any_bytes(paillier):
@@ -137,17 +137,17 @@ def test_paillier_ciphertexts_of_any_bytes(paillier):
         rows = np.frombuffer(blob[: whole * public.size], np.uint8).reshape(whole, public.size)
         if len(blob) % public.size:
             flat = np.frombuffer(blob, np.uint8).reshape(1, -1)
-            assert refused(lambda flat=flat: public.ciphertexts(flat))
-        if not refused(lambda rows=rows: public.ciphertexts(rows)) and whole:
-            ct = public.ciphertexts(rows)
-            sums = public.histogram(ct, np.zeros((whole, 1), np.uint16), 1, None)
+            assert refused(lambda flat=flat: public.ciphertexts(flat, len(flat)))
+        if not refused(lambda rows=rows: public.ciphertexts(rows, len(rows))) and whole:
+            ct = public.ciphertexts(rows, len(rows))
+            sums = public.histogram(ct, np.zeros((whole, 1), np.uint16), np.ones(1, np.uint32), None)
             answer = public.release(sums, LAYOUT)
             refused(lambda answer=answer: key.decrypt(key.response(answer.raw, answer.count, LAYOUT), LAYOUT))
 
 
 def test_native_indices_out_of_range_are_refused(paillier):
     _, public, raw = paillier
-    ct = public.ciphertexts(raw).inner
+    ct = public.ciphertexts(raw, len(raw)).inner
     rows = np.arange(4, dtype=np.int64)
     for bins, chosen in (
         (np.full((4, 1), 3, np.uint16), rows),

@@ -22,12 +22,9 @@ from parley.crypto.ahe.base import Ints
 from parley.crypto.ahe.lattice import wire
 from parley.crypto.ahe.lattice.plan import Plan
 from parley.crypto.errors import CryptoError
+from parley.crypto.threads import limit
 
 FAR = 29491  # 0.45 of a step, in 2^-16: farther from a whole number, a reply is not one
-
-
-def threads() -> int:
-    return min(8, os.cpu_count() or 1)
 
 
 class LatticeKey:
@@ -66,7 +63,7 @@ class LatticeKey:
                 self.plan.x,
                 np.array(self.plan.scale(), np.uint64),
                 head.open(self._digest, self._key),
-                threads(),
+                limit(),
             )
         return wire.write_batch(self._digest, self._key, head, blocks)
 
@@ -81,7 +78,7 @@ class LatticeKey:
             self._usable()
             if number >= len(self._rows):
                 raise CryptoError("bad_ciphertext", "a reply to a batch that was not sent")
-            every, far = self._native.decrypt(polynomials, self.plan.x, factor >> 64, factor & low, threads())
+            every, far = self._native.decrypt(polynomials, self.plan.x, factor >> 64, factor & low, limit())
         found = every[:sums]
         most = self.plan.layout.bound * (self.plan.layout.max_rows if weighted else self._rows[number])
         if far > FAR or (found.size and int(max(found.max(), -int(found.min()))) > most):

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from parley.crypto import _native
 from parley.crypto.ahe.base import Ints
-from parley.crypto.ahe.lattice import owner, wire
+from parley.crypto.ahe.lattice import wire
 from parley.crypto.ahe.lattice.plan import Plan
 from parley.crypto.errors import CryptoError
+from parley.crypto.threads import limit
 
 AnyBins = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -101,6 +102,8 @@ class LatticePeer:
             raise CryptoError("bad_shape", "a row of bins for each row of the batch")
         if rows is not None and (rows.ndim != 1 or rows.dtype != np.int64):
             raise CryptoError("bad_shape", "rows are int64 (rows,)")
+        if _together(counts, self.plan.x) > self.plan.sharing:
+            raise CryptoError("overflow", "more features share a polynomial than the plan says", hint="raise sharing")
         total = int(counts.sum())
         sums = _native.LatticeSums(self.plan.profile.n, self.plan.layout.channels, self.plan.x, total)
         opened = batch.head.open(self._digest, self._key)
@@ -112,7 +115,7 @@ class LatticePeer:
             bins if bins.flags.c_contiguous else bins.copy(),
             order,
             np.ascontiguousarray(counts),
-            owner.threads(),
+            limit(),
         )
         return LatticeSums(sums, total, batch.head.number)
 
@@ -120,8 +123,9 @@ class LatticePeer:
         """factors^T times the batch: one sum for each column of int8 (n, columns), -127 to 127.
 
         rows: as for `histogram`. Errors grow as the sums do: the squares of a column's factors add up to at most
-        max_rows, CryptoError "overflow" otherwise. Also "bad_shape", "bad_bins" (a row out of range),
-        "bad_ciphertext", "inexact". Decrypted with weighted=True.
+        max_rows, those of the x columns of a polynomial to at most max_rows * sharing; CryptoError "overflow"
+        otherwise. Also "bad_shape", "bad_bins" (a row out of range), "bad_ciphertext", "inexact".
+        Decrypted with weighted=True.
         """
         if factors.ndim != 2 or factors.dtype != np.int8 or not factors.shape[1]:
             raise CryptoError("bad_shape", "factors are int8 (rows, columns), at least one column")
@@ -133,11 +137,13 @@ class LatticePeer:
             raise CryptoError("bad_bins", "a row out of range")
         used = factors if rows is None else factors[rows]
         squares = np.einsum("ij,ij->j", used, used, dtype=np.int64)
-        if int(squares.max(initial=0)) > self.plan.layout.max_rows or (used == -128).any():
-            raise CryptoError("overflow", "factors beyond 127, or whose squares add up to more than max_rows")
+        polynomials = np.add.reduceat(squares, np.arange(0, len(squares), self.plan.x))
+        most = self.plan.layout.max_rows, self.plan.terms
+        if squares.max() > most[0] or polynomials.max() > most[1] or (used == -128).any():
+            raise CryptoError("overflow", "factors beyond 127, or whose squares add up to too much")
         sums = _native.LatticeSums(self.plan.profile.n, self.plan.layout.channels, self.plan.x, factors.shape[1])
         opened = batch.head.open(self._digest, self._key)
-        sums.products(batch.blocks, len(batch), opened, np.ascontiguousarray(used), None, owner.threads())
+        sums.products(batch.blocks, len(batch), opened, np.ascontiguousarray(used), None, limit())
         return LatticeSums(sums, factors.shape[1], batch.head.number)
 
     def release(self, sums: LatticeSums) -> NDArray[np.uint8]:
@@ -147,5 +153,17 @@ class LatticePeer:
             if spent > self._left:
                 raise CryptoError("overdrawn", "more outputs than the plan's statistical distance allows")
             self._left -= spent
-        body = sums.inner.release(self._native, self.plan.flood, owner.threads())
+        body = sums.inner.release(self._native, self.plan.flood, limit())
         return wire.write_reply(self._digest, self._key, sums.number, len(sums), body)
+
+
+def _together(counts: NDArray[np.uint32], x: int) -> int:
+    """The most features that have bins in one polynomial, slots handed out feature after feature."""
+    ends = np.cumsum(counts, dtype=np.int64)
+    if not len(ends):
+        return 0
+    first, last = (ends - counts) // x, (ends - 1) // x
+    change = np.zeros(int(last[-1]) + 2, np.int64)
+    np.add.at(change, first, 1)
+    np.add.at(change, last + 1, -1)
+    return int(np.cumsum(change).max())

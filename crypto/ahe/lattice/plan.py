@@ -4,8 +4,10 @@ Guarantee: sums that the layout allows decrypt exactly except with probability b
 owner sees of the other side's bins beyond the sums is within `distance_bits` of nothing, for the whole run.
 Not guaranteed: that the declared outputs are not exceeded; whoever releases counts them.
 
-Where the figure comes from. A released coefficient carries the error d = sum of at most max_rows fresh errors
-+ e_p u - e' s + e'', of variance 10.5 (max_rows + 2 N 2/3 + 1), and uniform noise on [-2^F, 2^F) drawn for it alone.
+Where the figure comes from. A released coefficient carries the error d = sum of fresh errors + e_p u - e' s + e'',
+and uniform noise on [-2^F, 2^F) drawn for it alone. Of the fresh errors there is one for each row and each feature that
+has a bin in the coefficient's polynomial, at most max_rows * sharing, so that the variance of d is
+10.5 (max_rows * sharing + 4 N / 3 + 1).
 For every value of d the distance to the same without d is |d| / 2^(F+1); its mean is at most sigma / 2^(F+1), which
 bounds the distance jointly with all errors, known to the owner or not; over the outputs these add up.
 """
@@ -70,6 +72,7 @@ class Plan:
     x: int
     outputs: int
     floor: float
+    sharing: int  # features, at most, that have bins in one polynomial
 
     @cached_property
     def delta(self) -> int:
@@ -88,7 +91,12 @@ class Plan:
     @cached_property
     def sigma(self) -> float:
         """Standard deviation of a released coefficient's error before the uniform noise."""
-        return math.sqrt(ERROR_VARIANCE * (self.layout.max_rows + 4 * self.profile.n / 3 + 1))
+        return math.sqrt(ERROR_VARIANCE * (self.terms + 4 * self.profile.n / 3 + 1))
+
+    @property
+    def terms(self) -> int:
+        """Fresh errors in one coefficient, at most: a factor k counts k^2 times."""
+        return self.layout.max_rows * self.sharing
 
     @cached_property
     def distance_bits(self) -> float:
@@ -107,7 +115,7 @@ class Plan:
     def digest(self, context: bytes) -> bytes:
         """32 bytes that name plan and context; every key, message and reply carries them."""
         numbers = (self.profile.n, *self.profile.primes, self.x, self.layout.channels, self.layout.bound)
-        numbers += (self.layout.max_rows, self.delta, self.flood, self.outputs)
+        numbers += (self.layout.max_rows, self.delta, self.flood, self.outputs, self.sharing)
         text = "parley.lattice/1 " + " ".join(map(str, numbers))
         return hashlib.sha256(hashlib.sha256(text.encode()).digest() + hashlib.sha256(context).digest()).digest()
 
@@ -119,21 +127,31 @@ class Plan:
         )
 
 
-def make_plan(layout: Layout, outputs: int, *, x: int = 32, floor: float = FLOOR, profile: str | None = None) -> Plan:
+def make_plan(
+    layout: Layout,
+    outputs: int,
+    *,
+    x: int = 32,
+    floor: float = FLOOR,
+    profile: str | None = None,
+    sharing: int | None = None,
+) -> Plan:
     """The narrowest profile whose run stays within 2^-floor, or the named one if it does.
 
-    outputs: released sums of the whole run, channels counted, at least 1. floor: a lower one must be asked for here;
+    outputs: released sums of the whole run, channels counted, at least 1. floor: a lower one must be asked for here.
+    sharing: features with bins in one polynomial; None is x, which holds always, 2 does where all have x bins or more.
     CryptoError "floor" where no profile meets it, "overflow" where the sums do not fit the modulus.
     """
-    if outputs < 1 or not floor >= 0:
-        raise CryptoError("bad_range", "outputs is at least 1 and floor at least 0")
+    sharing = x if sharing is None else sharing
+    if outputs < 1 or not floor >= 0 or not 1 <= sharing <= x:
+        raise CryptoError("bad_range", "outputs is at least 1, floor at least 0, sharing from 1 to x")
     if profile is not None and profile not in PROFILES:
         raise CryptoError("unknown_profile", "profiles: " + ", ".join(PROFILES))
     fitting = False
     for candidate in (PROFILES[profile],) if profile else PROFILES.values():
         if x not in candidate.blocks:
             continue
-        plan = Plan(candidate, layout, x, outputs, floor)
+        plan = Plan(candidate, layout, x, outputs, floor, sharing)
         if plan.flood < 32:
             continue
         fitting = True
