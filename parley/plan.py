@@ -30,6 +30,7 @@ class StepPlan:
     security: str
     learns: dict[str, list[str]]
     flows: list[dict[str, Any]] | None
+    figures: list[str] = field(default_factory=list)
 
     @property
     def bytes(self) -> int:
@@ -73,7 +74,14 @@ class Plan:
             "bytes": sum(s.bytes for s in self.steps),
             "seconds_about": round(sum(s.bytes for s in self.steps) / BYTES_PER_SECOND, 1),
             "steps": [
-                {"step": s.name, "uses": s.uses, "security": s.security, "learns": s.learns, "flows": s.flows}
+                {
+                    "step": s.name,
+                    "uses": s.uses,
+                    "security": s.security,
+                    "learns": s.learns,
+                    "flows": s.flows,
+                    "figures": s.figures,
+                }
                 for s in self.steps
             ],
             "verdicts": [{"party": v.party, "allowed": v.allowed, "why": v.why, "rows": v.rows} for v in self.verdicts],
@@ -123,10 +131,11 @@ def _step(name: str, step: StepSpec, sizes: dict[str, int], columns: dict[str, i
         members = cast.get(role, ())
         for who in members or ((role,) if role in ("coordinator", "submitter") else ()):
             learns[who if not members else f"{who} ({role})"] = list(disclosures)
-    flows = None
+    flows, figures = None, []
     if all(p in sizes for p in step.parties()):
         flows = [_flow(f) for f in protocol.cost(params, cast, Sizes(sizes, columns))]
-    return StepPlan(name, step.uses, protocol.security, learns, flows)
+        figures = protocol.figures(params, cast, Sizes(sizes, columns))
+    return StepPlan(name, step.uses, protocol.security, learns, flows, figures)
 
 
 def _flow(flow: Flow) -> dict[str, Any]:
@@ -153,6 +162,9 @@ def show(found: Plan) -> None:
             flows.add_row(step.name, f["tag"], f["from"], f["to"], f"{f['messages']:,}", f"{f['bytes']:,}")
     console.print(learns)
     console.print(flows)
+    for step in found.steps:
+        for line in step.figures:
+            console.print(Text(f"{step.name}: {line}"))
     total = sum(s.bytes for s in found.steps)
     console.print(
         f"At most {total:,} bytes; about {total / BYTES_PER_SECOND:,.0f} s at a rough 1 MB/s. Nothing was run."

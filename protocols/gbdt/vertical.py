@@ -168,10 +168,9 @@ def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
     weighed by the scheme: key_bits/4 a row and a packed group of sums, or blocks and reply polynomials.
     """
     (label,) = cast["label"]
-    n = min((sizes.rows[p] for p in cast.parties() if p in sizes.rows), default=0)
+    terms, columns = _expected(params, cast, sizes)
+    n = terms.rows
     trees, nodes, levels = params.trees * params.outputs, 2**params.depth, params.trees * params.outputs * params.depth
-    columns = {p: sizes.columns.get(p, 4096) for p in cast["features"]}
-    terms = scheme.Terms(params, n, _planned(params, [(params.bins + 1,) * columns[p] for p in cast["features"]]))
     by_node = scheme.packs(params.scheme)
     batches = trees * nodes // 2
     rows = trees * n * (params.depth + 1) // 2 if by_node else trees * n
@@ -195,6 +194,26 @@ def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
         if params.share_names:
             flows.append(Flow(Names.TAG, party, label, 1, columns[party] * (NAME_BYTES + 16)))
     return flows
+
+
+def _expected(params: Params, cast: Cast, sizes: Sizes) -> tuple[scheme.Terms, dict[str, int]]:
+    """What a plan can know of a key: terms of at most so many rows and sums; and columns of each features party."""
+    rows = min((sizes.rows[p] for p in cast.parties() if p in sizes.rows), default=0)
+    columns = {p: sizes.columns.get(p, 4096) for p in cast["features"]}
+    return scheme.Terms(params, rows, _planned(params, [(params.bins + 1,) * n for n in columns.values()])), columns
+
+
+def figures(params: Params, cast: Cast, sizes: Sizes) -> list[str]:
+    """The lattice's parameters and how much its answers may say, as a statistical distance of the whole training."""
+    with told():
+        return [_expected(params, cast, sizes)[0].plan().describe()] if scheme.packs(params.scheme) else []
+
+
+def _planned(params: Params, shapes: list[tuple[int, ...]]) -> int:
+    """Sums the key is planned for: a power of two, which says little of the party with the most; 0 without a plan."""
+    if not scheme.packs(params.scheme):
+        return 0
+    return 1 << (max(params.released_sums(n) for n in shapes) - 1).bit_length()
 
 
 TREE, LEVEL = ("tree",), ("tree", "level")
@@ -223,6 +242,7 @@ VERTICAL = Protocol(
     },
     params=Params,
     cost=cost,
+    figures=figures,
 )
 VERTICAL.checks.append(check_params)
 
@@ -294,13 +314,6 @@ async def _introduce(s: Session, data: LabelData) -> Team:
         key = await s.compute(scheme.generate, _terms(s, int(data.y.size), outputs))
     await together(*(s.send(p, Key(key.public.encode(), int(data.y.size), outputs)) for p in names))
     return Team(key, tuple(peers), BinSpec(tuple(n_bins), tuple(categorical)))
-
-
-def _planned(params: Params, shapes: list[tuple[int, ...]]) -> int:
-    """Sums the key is planned for: a power of two, which says little of the party with the most; 0 without a plan."""
-    if not scheme.packs(params.scheme):
-        return 0
-    return 1 << (max(params.released_sums(n) for n in shapes) - 1).bit_length()
 
 
 def _terms(s: Session, rows: int, outputs: int) -> scheme.Terms:

@@ -107,7 +107,8 @@ class Protocol:
     """A multi-party program with its declaration; role functions are attached by `role` and `job`.
 
     `learns` maps each role, and `coordinator`, to what it learns; every step's disclosure is listed there for its
-    receiver. `cost(params, cast, sizes)` returns upper bounds per message kind and pair of parties.
+    receiver. `cost(params, cast, sizes)` returns upper bounds per message kind and pair of parties;
+    `figures(params, cast, sizes)` lines for a plan's reader that follow from them, such as security figures.
     """
 
     def __init__(
@@ -122,11 +123,13 @@ class Protocol:
         learns: dict[str, list[str]],
         params: type[BaseModel] = NoParams,
         cost: Callable[[Any, Cast, Sizes], list[Flow]] | None = None,
+        figures: Callable[[Any, Cast, Sizes], list[str]] | None = None,
         optional_roles: tuple[str, ...] = (),
     ) -> None:
         self.name, self.version, self.security, self.summary = name, version, security, summary
         self.roles, self.steps, self.learns, self.params = roles, tuple(steps), learns, params
         self.cost = cost or (lambda params, cast, sizes: [])
+        self.figures = figures or (lambda params, cast, sizes: [])
         self.optional_roles = optional_roles
         self.role_functions: dict[str, Callable[..., Awaitable[Any]]] = {}
         self.jobs: dict[str, Job] = {}

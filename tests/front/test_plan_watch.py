@@ -94,3 +94,20 @@ def test_the_reason_of_a_failure_is_the_last_word(capsys: pytest.CaptureFixture[
     }
     follow([failed])
     assert "party_lost at telco" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_a_lattice_states_its_distance_for_the_whole_training(capsys: pytest.CaptureFixture[str]) -> None:
+    train = {
+        "uses": "gbdt/vertical",
+        "needs": "align",
+        "roles": {"label": "lender", "features": ["bureau"]},
+        "with": {"label": "y", "id": "id", "scheme": "lattice", "trees": 5},
+    }
+    spec = jobfile.load({**JOB, "steps": {**JOB["steps"], "train": train}})  # type: ignore[dict-item]
+    found = plan(spec, {"parties": [offer("lender", 9000), offer("bureau", 9000)], "reason": None})
+    show(found)
+    shown = capsys.readouterr().out
+    assert "train: lattice" in shown
+    distance = float(found.steps[1].figures[0].split("2^-")[1].split()[0])
+    assert distance >= 40
+    assert found.to_dict()["steps"][0]["figures"] == []
