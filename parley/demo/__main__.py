@@ -24,7 +24,7 @@ TIMEOUT_S = 600.0
 def main() -> int:
     """Exit code 0 only if the job succeeded, matched the central model, and every trace of it is there."""
     options = _options()
-    shape = Shape(rows=options.rows, trees=options.trees, key_bits=options.scheme_bits)
+    shape = Shape(rows=options.rows, trees=options.trees, key_bits=options.scheme_bits, scheme=options.scheme)
     if options.write_inputs:
         write(options.write_inputs, shape)
         return 0
@@ -140,6 +140,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=Path("build/demo"), help="where everything is put")
     parser.add_argument("--rows", type=int, default=default.rows, help="loans to use")
     parser.add_argument("--trees", type=int, default=default.trees)
+    parser.add_argument("--scheme", default=default.scheme, choices=("paillier", "lattice"))
     parser.add_argument("--scheme-bits", type=int, default=default.key_bits, choices=(2048, 3072))
     parser.add_argument("--keep", action="store_true", help="keep the daemons until Enter is pressed")
     parser.add_argument("--quiet", action="store_true", help="say only how it ended")

@@ -38,6 +38,7 @@ class Shape:
     bins: int = 16
     learning_rate: float = 0.3
     key_bits: int = 2048
+    scheme: str = "paillier"
 
 
 def write(folder: Path, shape: Shape) -> dict[str, Path]:
@@ -107,6 +108,7 @@ steps:
       depth: {shape.depth}
       bins: {shape.bins}
       learning_rate: {shape.learning_rate}
+      scheme: {shape.scheme}
       key_bits: {shape.key_bits}
       share_names: true
   evaluate:
