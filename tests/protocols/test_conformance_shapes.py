@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 import pyarrow as pa
 import pytest
-from cases import CASES, COLUMNS, columns, ids, people, scored, table, three
+from cases import BY_TREES, CASES, COLUMNS, columns, ids, many, people, scored, table, three
 from vertical import split_inputs, use_plain
 
 from parley.protocols import registry
@@ -84,6 +84,9 @@ AGREE = {
     "psi/ecdh below the floor": (people, other_people),
     "psi/ecdh one-sided": (people, other_people),
     "psi/ecdh three": (three, other_three),
+    "psi/vole": (people, other_people),
+    "psi/vole one-sided": (people, other_people),
+    BY_TREES: (many, lambda: many(10**6)),
     "gbdt/vertical": (columns, other_columns),
     "gbdt/vertical packed": (columns, other_columns),
     "gbdt/vertical regression": (of_regression, other_targets),
@@ -111,8 +114,12 @@ def one_more_in_common() -> dict[str, StepInputs]:
 
 
 def one_id_more(party: str) -> dict[str, StepInputs]:
-    data = people()
-    return {**data, party: ids([*data[party].table.column("id").to_pylist(), "more"], 7)}
+    return with_more_ids(people(), party, 1)
+
+
+def with_more_ids(data: dict[str, StepInputs], party: str, count: int) -> dict[str, StepInputs]:
+    more = [f"more {k}" for k in range(count)]
+    return {**data, party: ids([*data[party].table.column("id").to_pylist(), *more], 7)}
 
 
 def other_trees() -> dict[str, StepInputs]:
@@ -133,6 +140,10 @@ DIFFER = {
     "sender.size": ("psi/ecdh one-sided", people, lambda: one_id_more("lab")),
     "receiver.size": ("psi/ecdh one-sided", people, lambda: one_id_more("hospital")),
     "outcome": ("psi/ecdh below the floor", people, one_more_in_common),
+    "intersection of psi/vole": ("psi/vole", people, one_more_in_common),
+    "sender.size of psi/vole": ("psi/vole one-sided", people, lambda: one_id_more("lab")),
+    "receiver.size of psi/vole": ("psi/vole one-sided", many, lambda: with_more_ids(many(), "hospital", 40)),
+    "outcome of psi/vole": ("psi/vole one-sided", lambda: common(0), lambda: common(1)),
     "own_splits, node_membership": ("gbdt/vertical", columns, other_trees),
     "row_count": ("gbdt/vertical", columns, fewer_rows),
     "feature_names": ("gbdt/vertical", columns, other_names),
@@ -154,8 +165,11 @@ def test_below_the_floor_and_one_sided_the_shape_does_not_tell_how_many_are_comm
     """Where the count is kept from the sender, it is kept from the relay too; the outcome is told to both."""
     assert shape_of("psi/ecdh one-sided", common(1)) == shape_of("psi/ecdh one-sided", common(3))
     assert shape_of("psi/ecdh below the floor", common(0)) == shape_of("psi/ecdh below the floor", common(2))
-    differ = set(shape_of("psi/ecdh one-sided", common(0))) ^ set(shape_of("psi/ecdh one-sided", common(1)))
-    assert {row[2] for row in differ} == {"psi.ecdh.closing/1"}
+    assert shape_of("psi/vole one-sided", common(1)) == shape_of("psi/vole one-sided", common(3))
+    for way in ("ecdh", "vole"):
+        name = f"psi/{way} one-sided"
+        differ = set(shape_of(name, common(0))) ^ set(shape_of(name, common(1)))
+        assert {row[2] for row in differ} == {f"psi.{way}.closing/1"}
 
 
 def test_evaluation_has_no_shape_at_all():

@@ -71,6 +71,12 @@ def three() -> dict[str, StepInputs]:
     return {**people(), "pharmacy": ids(["b", "d", "q", "r", "s"], 200)}
 
 
+def many(first: int = 0) -> dict[str, StepInputs]:
+    """So many ids that psi/vole grows trees; `first` moves all of them, and 20 are common whatever it is."""
+    numbers = [str(k) for k in range(first, first + 1950)]
+    return {"hospital": ids(numbers[:1900]), "lab": ids(numbers[1880:], 100)}
+
+
 def table(rows: int = 24, seed: int = 2, classes: bool = True) -> pa.Table:
     rng = np.random.default_rng(seed)
     x = rng.integers(0, 8, size=(rows, 4))
@@ -101,6 +107,7 @@ def scored() -> dict[str, StepInputs]:
 
 
 PSI2 = {"receiver": "hospital", "sender": ["lab"]}
+BY_TREES = "psi/vole by trees"
 CASES = {
     c.name: c
     for c in (
@@ -108,6 +115,9 @@ CASES = {
         Case("psi/ecdh below the floor", "psi/ecdh", PSI2, {"id": "id", "floor": 3}, people),
         Case("psi/ecdh one-sided", "psi/ecdh", PSI2, {"id": "id", "result": "receiver"}, people),
         Case("psi/ecdh three", "psi/ecdh", {**PSI2, "sender": ["lab", "pharmacy"]}, {"id": "id"}, three),
+        Case("psi/vole", "psi/vole", PSI2, {"id": "id"}, people),
+        Case("psi/vole one-sided", "psi/vole", PSI2, {"id": "id", "result": "receiver"}, people),
+        Case(BY_TREES, "psi/vole", PSI2, {"id": "id"}, many),
         Case("gbdt/vertical", "gbdt/vertical", CAST3, TRAIN, columns),
         Case("gbdt/vertical packed", "gbdt/vertical", CAST3, {**TRAIN, "scheme": "lattice"}, columns),
         Case(
