@@ -11,8 +11,6 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from types import TracebackType
-from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +19,7 @@ from parley.crypto import _native
 from parley.crypto.ahe.base import Ints
 from parley.crypto.ahe.lattice import wire
 from parley.crypto.ahe.lattice.plan import Plan
+from parley.crypto.ahe.runs import RunKey
 from parley.crypto.errors import CryptoError
 
 FAR = 29491  # 0.45 of a step, in 2^-16: farther from a whole number, a reply is not one
@@ -30,7 +29,7 @@ def threads() -> int:
     return min(8, os.cpu_count() or 1)
 
 
-class LatticeKey:
+class LatticeKey(RunKey):
     """One run's key: as many secrets as channels, one public key, a count of batches. Close it, or use `with`."""
 
     scheme = "lattice"
@@ -41,7 +40,10 @@ class LatticeKey:
         self._digest = plan.digest(context)
         seed = os.urandom(32)
         self._native = _native.LatticeOwner(plan.profile.n, plan.layout.channels, wire.expand_key(self._digest, seed))
-        self._encoded = wire.write_key(self._digest, seed, self._native.public_key())
+        body = self._native.public_key()
+        if plan.packed:
+            body = np.concatenate([body, self._native.turn_keys(plan.x, wire.expand_turns(self._digest, seed))])
+        self._encoded = wire.write_key(self._digest, seed, body)
         self._key = hashlib.sha256(self._encoded).digest()
         self._lock = threading.Lock()
         self._process = os.getpid()
@@ -81,7 +83,10 @@ class LatticeKey:
             self._usable()
             if number >= len(self._rows):
                 raise CryptoError("bad_ciphertext", "a reply to a batch that was not sent")
-            every, far = self._native.decrypt(polynomials, self.plan.x, factor >> 64, factor & low, threads())
+            if not sums:
+                return np.zeros((0, self.plan.layout.channels), np.int64)
+            packed = wire.polynomials(self.plan, sums) if self.plan.packed else 0
+            every, far = self._native.decrypt(polynomials, self.plan.x, factor >> 64, factor & low, packed, threads())
         found = every[:sums]
         most = self.plan.layout.bound * (self.plan.layout.max_rows if weighted else self._rows[number])
         if far > FAR or (found.size and int(max(found.max(), -int(found.min()))) > most):
@@ -98,17 +103,3 @@ class LatticeKey:
             raise CryptoError("forked", "a key is not used by a copy of its process")
         if self._native.closed:
             raise CryptoError("closed", "this key was closed")
-
-    def __enter__(self) -> LatticeKey:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return "LatticeKey(...)"
-
-    def __reduce__(self) -> NoReturn:
-        raise CryptoError("secret_key", "secret keys are not serialised")
