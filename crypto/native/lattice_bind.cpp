@@ -151,7 +151,7 @@ void bind_lattice(nb::module_& m) {
              return encrypt(o, values, x, scale, open, noise.key, threads);
            })
       .def("turn_keys",
-           [](const Owner& o, int x, nb::bytes open) {
+           [](Owner& o, int x, nb::bytes open) {
              need(allowed(o.n(), x), "x of this ring");
              Out<u8> out = fresh<u8>({turn_keys_size(o.n(), o.channels(), x)});
              const Fresh noise;

@@ -75,8 +75,9 @@ class Owner {
                int threads) const;
   // (polynomials * x, channels) sums; |sum - nearest| * 2^16 at most in *far.
   void decrypt(i64* out, const u8* replies, std::size_t polynomials, int x, u128 factor, int threads, u32* far) const;
-  // Keys to pack replies of x sums a polynomial: for each of log2(N / x) turns, one for each digit.
-  void turn_keys(u8* out, int x, const u8* secret, const u8* open) const;
+  // Keys to pack replies of x sums a polynomial: for each of log2(N / x) turns, one for each digit. Once a key: the same
+  // public halves with other errors would add up to the secret.
+  void turn_keys(u8* out, int x, const u8* secret, const u8* open);
   // Packed replies: (parts) of 1 + channels polynomials that hold `together` response polynomials' sums.
   void decrypt_packed(i64* out, const u8* replies, std::size_t polynomials, int x, u128 factor, int threads,
                       u32* far) const;
@@ -85,6 +86,7 @@ class Owner {
 
  private:
   int n_, channels_;
+  bool turned_ = false;
   Secret<u64> secret_;  // [channels][primes][N], transformed
   std::vector<u8> public_;
 };

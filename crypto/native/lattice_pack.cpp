@@ -53,8 +53,10 @@ std::size_t turn_keys_size(int n, int channels, int x) {
   return static_cast<std::size_t>(log2_of(n / x)) * 2 * c.ring.primes * channels * c.poly() / 4 * 25;
 }
 
-void Owner::turn_keys(u8* out, int x, const u8* secret, const u8* open) const {
+void Owner::turn_keys(u8* out, int x, const u8* secret, const u8* open) {
   if (closed()) throw Refused{"closed", "this key was closed"};
+  if (turned_) throw Refused{"used", "packing keys are made once"};
+  turned_ = true;
   const Context& c = context(n_);
   const std::size_t n = n_, poly = c.poly(), bytes = n / 4 * 25;
   const int turns = log2_of(n / x), digits = 2 * c.ring.primes;

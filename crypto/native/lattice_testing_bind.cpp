@@ -100,7 +100,7 @@ NB_MODULE(_native_testing, m) {
     for (const auto& u : uses) pairs.append(nb::make_tuple(u.element, u.u));
     return nb::make_tuple(out, pairs);
   });
-  m.def("turn_keys_seeded", [](const Owner& o, int x, nb::bytes secret, nb::bytes open) {
+  m.def("turn_keys_seeded", [](Owner& o, int x, nb::bytes secret, nb::bytes open) {
     Out<u8> out = fresh<u8>({turn_keys_size(o.n(), o.channels(), x)});
     o.turn_keys(out.data(), x, key32(secret), key32(open));
     return out;

@@ -122,3 +122,11 @@ def test_garbled_keys_and_replies_are_refused():
     reply[-25:] = 255
     with pytest.raises(CryptoError, match="bad_ciphertext"):
         pair.key.decrypt(reply)
+
+
+def test_packing_keys_are_made_once():
+    """A second set with the same public halves and other errors would let the errors be averaged away."""
+    pair = Pair()
+    with pytest.raises(CryptoError) as refused:
+        pair.key._native.turn_keys(pair.plan.x, b"T" * 32)
+    assert refused.value.code == "used"

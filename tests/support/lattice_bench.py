@@ -48,6 +48,7 @@ class Seeded:
     def __post_init__(self) -> None:
         n, channels = self.plan.profile.n, self.plan.layout.channels
         self.owner = _native_testing.owner_from_seed(n, channels, self.secret, OPEN)
+        self._turns: _native.LatticeTurns | None = None
         self.public = _native.LatticePublic(n, channels, OPEN, self.owner.public_key())
 
     def encrypt(self, values: np.ndarray, message: bytes = MESSAGE, noise: bytes = b"n" * 32) -> np.ndarray:
@@ -67,9 +68,12 @@ class Seeded:
 
     def packed_reply(self, sums: _native.LatticeSums, random: bytes) -> np.ndarray:
         n, channels, x = self.plan.profile.n, self.plan.layout.channels, self.plan.x
-        keys = _native_testing.turn_keys_seeded(self.owner, x, b"t" * 32, b"T" * 32)
-        turns = _native.LatticeTurns(n, channels, x, b"T" * 32, keys)
-        return _native_testing.release_packed_seeded(sums, self.public, turns, self.plan.flood, random, self.threads)
+        if self._turns is None:
+            keys = _native_testing.turn_keys_seeded(self.owner, x, b"t" * 32, b"T" * 32)
+            self._turns = _native.LatticeTurns(n, channels, x, b"T" * 32, keys)
+        return _native_testing.release_packed_seeded(
+            sums, self.public, self._turns, self.plan.flood, random, self.threads
+        )
 
     def decrypt(self, polynomials: np.ndarray, packed: int = 0) -> tuple[np.ndarray, int]:
         f = self.plan.factor

@@ -1,9 +1,9 @@
 """The owner's handle: it draws its key and every nonce itself, counts them, and dies with the attempt.
 
 Guarantee: no two batches share a polynomial a under one key: its seed is drawn from the operating system for each
-batch and bound to a number that this handle never gives twice; a copy made by fork is refused. Secrets, errors and
-their intermediate values are wiped when they go; encryption and decryption take the same steps for all values.
-Not guaranteed: what the operating system keeps of wiped pages elsewhere (swap, core dumps).
+batch and bound to a number that this handle never gives twice; a copy made by fork is refused. The memory of secrets,
+errors and what is made of them is wiped when it is given back; encryption and decryption take the same steps for all
+values. Not guaranteed: what stays in registers, on the stack, or where the system copied memory to (swap, core dumps).
 """
 
 from __future__ import annotations
