@@ -32,18 +32,36 @@ void check_ring(int n, int channels) {
   need(channels >= 1 && channels <= 64, "1 to 64 channels");
 }
 
-nb::tuple decrypt(const Owner& o, In<u8> replies, int x, u64 high, u64 low, int threads) {
+// packed: the reply's polynomials before they were packed, 0 where they were not.
+nb::tuple decrypt(const Owner& o, In<u8> replies, int x, u64 high, u64 low, std::size_t packed, int threads) {
   need(allowed(o.n(), x), "x of this ring");
-  need(replies.ndim() == 2 && replies.shape(1) == reply_size(o.n(), o.channels(), x), "replies of this size");
+  const std::size_t size = packed != 0 ? packed_size(o.n(), o.channels()) : reply_size(o.n(), o.channels(), x);
+  need(replies.ndim() == 2 && replies.shape(1) == size, "replies of this size");
   need(high < (u64{1} << 13), "a factor below 2^77");
-  const std::size_t k = replies.shape(0);
+  const std::size_t k = packed != 0 ? packed : replies.shape(0);
+  if (packed != 0) {
+    const std::size_t m = together(o.n(), x, packed);
+    need(packed <= (std::size_t{1} << 26) && replies.shape(0) == (packed + m - 1) / m, "as many replies as polynomials need");
+  }
   Out<i64> out = fresh<i64>({k * x, static_cast<std::size_t>(o.channels())});
+  const u128 factor = static_cast<u128>(high) << 64 | low;
   u32 far = 0;
   {
     nb::gil_scoped_release free;
-    o.decrypt(out.data(), replies.data(), k, x, static_cast<u128>(high) << 64 | low, threads, &far);
+    if (packed != 0) o.decrypt_packed(out.data(), replies.data(), k, x, factor, threads, &far);
+    else o.decrypt(out.data(), replies.data(), k, x, factor, threads, &far);
   }
   return nb::make_tuple(out, far);
+}
+
+Out<u8> release_packed(const Sums& s, const PublicKey& key, const TurnKeys& turns, int flood, int threads) {
+  need(flood >= 32 && flood <= 126, "flooding of 32 to 126 bits");
+  const std::size_t m = together(s.n(), s.x(), s.polynomials());
+  Out<u8> out = fresh<u8>({(s.polynomials() + m - 1) / m, packed_size(s.n(), s.channels())});
+  const Fresh random;
+  nb::gil_scoped_release free;
+  s.release_packed(out.data(), key, turns, flood, random.key, threads);
+  return out;
 }
 
 template <class T>
@@ -132,6 +150,14 @@ void bind_lattice(nb::module_& m) {
              const Fresh noise;
              return encrypt(o, values, x, scale, open, noise.key, threads);
            })
+      .def("turn_keys",
+           [](Owner& o, int x, nb::bytes open) {
+             need(allowed(o.n(), x), "x of this ring");
+             Out<u8> out = fresh<u8>({turn_keys_size(o.n(), o.channels(), x)});
+             const Fresh noise;
+             o.turn_keys(out.data(), x, noise.key, key32(open));
+             return out;
+           })
       .def("decrypt", &decrypt)
       .def("close", &Owner::close)
       .def_prop_ro("closed", &Owner::closed);
@@ -142,6 +168,13 @@ void bind_lattice(nb::module_& m) {
                  packed.shape(0) == std::size_t{GROUP} * static_cast<std::size_t>(channels) * context(n).poly() / 4 * 25,
              "a key of this size");
         new (p) PublicKey(n, channels, key32(open), packed.data());
+      });
+  nb::class_<TurnKeys>(m, "LatticeTurns")
+      .def("__init__", [](TurnKeys* t, int n, int channels, int x, nb::bytes open, In<u8> packed) {
+        check_ring(n, channels);
+        need(allowed(n, x), "x of this ring");
+        need(packed.ndim() == 1 && packed.shape(0) == turn_keys_size(n, channels, x), "keys of this size");
+        new (t) TurnKeys(n, channels, x, key32(open), packed.data());
       });
   nb::class_<Sums>(m, "LatticeSums")
       .def("__init__",
@@ -161,6 +194,7 @@ void bind_lattice(nb::module_& m) {
              const Fresh random;
              return release(s, key, flood, random.key, threads, nullptr, false);
            })
+      .def("release_packed", &release_packed)
       .def_prop_ro("worst", &Sums::worst)
       .def_prop_ro("polynomials", &Sums::polynomials);
 }

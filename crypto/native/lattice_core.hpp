@@ -75,14 +75,24 @@ class Owner {
                int threads) const;
   // (polynomials * x, channels) sums; |sum - nearest| * 2^16 at most in *far.
   void decrypt(i64* out, const u8* replies, std::size_t polynomials, int x, u128 factor, int threads, u32* far) const;
+  // Keys to pack replies of x sums a polynomial: for each of log2(N / x) turns, one for each digit. Once a key: the same
+  // public halves with other errors would add up to the secret.
+  void turn_keys(u8* out, int x, const u8* secret, const u8* open);
+  // Packed replies: (parts) of 1 + channels polynomials that hold `together` response polynomials' sums.
+  void decrypt_packed(i64* out, const u8* replies, std::size_t polynomials, int x, u128 factor, int threads,
+                      u32* far) const;
   void close() { secret_ = Secret<u64>(); }
   bool closed() const { return secret_.size() == 0; }
 
  private:
   int n_, channels_;
+  bool turned_ = false;
   Secret<u64> secret_;  // [channels][primes][N], transformed
   std::vector<u8> public_;
 };
+std::size_t turn_keys_size(int n, int channels, int x);
+std::size_t together(int n, int x, std::size_t polynomials);    // response polynomials that share a packed reply
+std::size_t packed_size(int n, int channels);                    // one packed reply
 std::size_t reply_size(int n, int channels, int x);  // one response polynomial: D modulo q0, x values a channel
 
 class PublicKey {
@@ -97,6 +107,24 @@ class PublicKey {
   int n_, channels_;
   std::size_t poly_;
   Area<u64> p1_, p0_;  // transformed
+};
+
+class TurnKeys {
+ public:
+  TurnKeys(int n, int channels, int x, const u8* open, const u8* packed);  // Refused "bad_key"
+  int x() const { return x_; }
+  // Element 0 is the public half, 1 + c that of channel c; transformed, one polynomial a prime.
+  const u64* key(int turn, int digit, int element) const {
+    return &keys_[((static_cast<std::size_t>(turn) * digits_ + digit) * (1 + channels_) + element) * poly_];
+  }
+  int digits() const { return digits_; }
+  int channels() const { return channels_; }
+  int n() const { return n_; }
+
+ private:
+  int n_, channels_, x_, digits_;
+  std::size_t poly_;
+  Area<u64> keys_;
 };
 
 struct Message {  // one encrypted batch as received
@@ -136,9 +164,11 @@ class Sums {
   const Area<u64>& b() const { return b_; }
   struct Use { u32 element; u64 u; };  // one pair of a key element and a u
   // Fresh encryption of zero and flooding in +-2^flood for every polynomial, then the switch to q0.
+  // release_packed: the same, then `together` polynomials into one reply, a public computation.
   // `uses` lists the pairs; `bare` leaves both out and is for test targets alone.
   void release(u8* out, const PublicKey&, int flood, const u8* random, int threads, std::vector<Use>* uses,
                bool bare) const;
+  void release_packed(u8* out, const PublicKey&, const TurnKeys&, int flood, const u8* random, int threads) const;
 
  private:
   friend class Summation;

@@ -173,18 +173,13 @@ void Owner::decrypt(i64* out, const u8* replies, std::size_t polynomials, int x,
         c.k.multiply(p, product, d, &shifted[ch * n], n);
         every_lth(c, 0, product, x, inner);
         for (int r = 0; r < x; ++r) {
-          const u64 phase = minus(p.q, b[ch * x + r], inner[r]), above = (p.q / 2 - phase) >> 63;
-          const i128 value = static_cast<i128>(static_cast<i64>(phase - (p.q & (0 - above)))) * static_cast<i128>(factor);
-          const i64 sum = static_cast<i64>((value + (static_cast<i128>(1) << 63)) >> 64);
-          out[(k * x + r) * channels_ + ch] = sum;
-          const i64 off = static_cast<i64>(value - (static_cast<i128>(sum) << 64)) >> 48;
-          const u64 size_ = static_cast<u64>(off < 0 ? -off : off);
-          worst = size_ > worst ? size_ : worst;
+          const Decoded v = decode(p, minus(p.q, b[ch * x + r], inner[r]), factor);
+          out[(k * x + r) * channels_ + ch] = v.sum;
+          worst = v.far > worst ? v.far : worst;
         }
       }
     }
-    u32 seen = most.load();
-    while (seen < worst && !most.compare_exchange_weak(seen, static_cast<u32>(worst))) {}
+    raise_to(most, static_cast<u32>(worst));
   });
   if (bad) throw Refused{"bad_ciphertext", "a residue is not canonical"};
   *far = most;

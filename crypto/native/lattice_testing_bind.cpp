@@ -100,6 +100,18 @@ NB_MODULE(_native_testing, m) {
     for (const auto& u : uses) pairs.append(nb::make_tuple(u.element, u.u));
     return nb::make_tuple(out, pairs);
   });
+  m.def("turn_keys_seeded", [](Owner& o, int x, nb::bytes secret, nb::bytes open) {
+    Out<u8> out = fresh<u8>({turn_keys_size(o.n(), o.channels(), x)});
+    o.turn_keys(out.data(), x, key32(secret), key32(open));
+    return out;
+  });
+  m.def("release_packed_seeded", [](const Sums& s, const PublicKey& key, const TurnKeys& turns, int flood,
+                                    nb::bytes random, int threads) {
+    const std::size_t m = together(s.n(), s.x(), s.polynomials());
+    Out<u8> out = fresh<u8>({(s.polynomials() + m - 1) / m, packed_size(s.n(), s.channels())});
+    s.release_packed(out.data(), key, turns, flood, key32(random), threads);
+    return out;
+  });
   m.def("parts", [](const Sums& s) {
     const std::size_t k = s.polynomials(), primes = context(s.n()).ring.primes, n = s.n(), x = s.x(), ch = s.channels();
     return nb::make_tuple(copied(s.d().data(), {k, primes, n}), copied(s.b().data(), {k, ch, primes, x}));

@@ -54,3 +54,16 @@ def test_a_throwaway_postgresql_answers(empty_postgres_url: str) -> None:
 
 def test_shared_files_are_found_or_told(shared_data: Callable[[str], Path]) -> None:
     assert shared_data("breast_hetero_guest.csv").stat().st_size > 10_000
+
+
+def test_seeds_and_unprotected_replies_are_in_no_wheel() -> None:
+    from parley.crypto import _native, _native_testing
+
+    build = tomllib.loads((lints.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["scikit-build"]
+    assert build["cmake"]["define"]["PARLEY_TESTING"] is False
+    switched = [o for o in build["overrides"] if "PARLEY_TESTING" in o.get("cmake", {}).get("define", {})]
+    assert [o["if"] for o in switched] == [{"state": "editable"}]
+    assert "option(PARLEY_TESTING" in (lints.ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    doors = {name for name in dir(_native_testing) if not name.startswith("__")}
+    assert len(doors) > 10
+    assert not doors & set(dir(_native))

@@ -48,6 +48,7 @@ class Seeded:
     def __post_init__(self) -> None:
         n, channels = self.plan.profile.n, self.plan.layout.channels
         self.owner = _native_testing.owner_from_seed(n, channels, self.secret, OPEN)
+        self._turns: _native.LatticeTurns | None = None
         self.public = _native.LatticePublic(n, channels, OPEN, self.owner.public_key())
 
     def encrypt(self, values: np.ndarray, message: bytes = MESSAGE, noise: bytes = b"n" * 32) -> np.ndarray:
@@ -65,9 +66,18 @@ class Seeded:
         """(polynomials, (key element, first word of u) for each)."""
         return _native_testing.release_seeded(sums, self.public, self.plan.flood, random, self.threads, bare)
 
-    def decrypt(self, polynomials: np.ndarray) -> tuple[np.ndarray, int]:
+    def packed_reply(self, sums: _native.LatticeSums, random: bytes) -> np.ndarray:
+        n, channels, x = self.plan.profile.n, self.plan.layout.channels, self.plan.x
+        if self._turns is None:
+            keys = _native_testing.turn_keys_seeded(self.owner, x, b"t" * 32, b"T" * 32)
+            self._turns = _native.LatticeTurns(n, channels, x, b"T" * 32, keys)
+        return _native_testing.release_packed_seeded(
+            sums, self.public, self._turns, self.plan.flood, random, self.threads
+        )
+
+    def decrypt(self, polynomials: np.ndarray, packed: int = 0) -> tuple[np.ndarray, int]:
         f = self.plan.factor
-        return self.owner.decrypt(polynomials, self.plan.x, f >> 64, f & ((1 << 64) - 1), self.threads)
+        return self.owner.decrypt(polynomials, self.plan.x, f >> 64, f & ((1 << 64) - 1), packed, self.threads)
 
     def secrets(self) -> np.ndarray:
         return _native_testing.secrets(self.plan.profile.n, self.plan.layout.channels, self.secret)

@@ -1,9 +1,9 @@
 """The owner's handle: it draws its key and every nonce itself, counts them, and dies with the attempt.
 
 Guarantee: no two batches share a polynomial a under one key: its seed is drawn from the operating system for each
-batch and bound to a number that this handle never gives twice; a copy made by fork is refused. Secrets, errors and
-their intermediate values are wiped when they go; encryption and decryption take the same steps for all values.
-Not guaranteed: what the operating system keeps of wiped pages elsewhere (swap, core dumps).
+batch and bound to a number that this handle never gives twice; a copy made by fork is refused. The memory of secrets,
+errors and what is made of them is wiped when it is given back; encryption and decryption take the same steps for all
+values. Not guaranteed: what stays in registers, on the stack, or where the system copied memory to (swap, core dumps).
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from types import TracebackType
-from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +19,14 @@ from parley.crypto import _native
 from parley.crypto.ahe.base import Ints
 from parley.crypto.ahe.lattice import wire
 from parley.crypto.ahe.lattice.plan import Plan
+from parley.crypto.ahe.lattice.run import RunKey
 from parley.crypto.errors import CryptoError
 from parley.crypto.threads import limit
 
 FAR = 29491  # 0.45 of a step, in 2^-16: farther from a whole number, a reply is not one
 
 
-class LatticeKey:
+class LatticeKey(RunKey):
     """One run's key: as many secrets as channels, one public key, a count of batches. Close it, or use `with`."""
 
     scheme = "lattice"
@@ -38,7 +37,10 @@ class LatticeKey:
         self._digest = plan.digest(context)
         seed = os.urandom(32)
         self._native = _native.LatticeOwner(plan.profile.n, plan.layout.channels, wire.expand_key(self._digest, seed))
-        self._encoded = wire.write_key(self._digest, seed, self._native.public_key())
+        body = self._native.public_key()
+        if plan.packed:
+            body = np.concatenate([body, self._native.turn_keys(plan.x, wire.expand_turns(self._digest, seed))])
+        self._encoded = wire.write_key(self._digest, seed, body)
         self._key = hashlib.sha256(self._encoded).digest()
         self._lock = threading.Lock()
         self._process = os.getpid()
@@ -78,7 +80,10 @@ class LatticeKey:
             self._usable()
             if number >= len(self._rows):
                 raise CryptoError("bad_ciphertext", "a reply to a batch that was not sent")
-            every, far = self._native.decrypt(polynomials, self.plan.x, factor >> 64, factor & low, limit())
+            if not sums:
+                return np.zeros((0, self.plan.layout.channels), np.int64)
+            packed = wire.polynomials(self.plan, sums) if self.plan.packed else 0
+            every, far = self._native.decrypt(polynomials, self.plan.x, factor >> 64, factor & low, packed, limit())
         found = every[:sums]
         most = self.plan.layout.bound * (self.plan.layout.max_rows if weighted else self._rows[number])
         if far > FAR or (found.size and int(max(found.max(), -int(found.min()))) > most):
@@ -95,17 +100,3 @@ class LatticeKey:
             raise CryptoError("forked", "a key is not used by a copy of its process")
         if self._native.closed:
             raise CryptoError("closed", "this key was closed")
-
-    def __enter__(self) -> LatticeKey:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return "LatticeKey(...)"
-
-    def __reduce__(self) -> NoReturn:
-        raise CryptoError("secret_key", "secret keys are not serialised")

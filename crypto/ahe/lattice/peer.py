@@ -20,10 +20,9 @@ from parley.crypto import _native
 from parley.crypto.ahe.base import Ints
 from parley.crypto.ahe.lattice import wire
 from parley.crypto.ahe.lattice.plan import Plan
+from parley.crypto.ahe.lattice.run import AnyBins, RunPeer, check_batch, check_rows
 from parley.crypto.errors import CryptoError
 from parley.crypto.threads import limit
-
-AnyBins = NDArray[np.uint8] | NDArray[np.uint16]
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class LatticeSums:
         raise CryptoError("not_released", "sums leave a party only through release")
 
 
-class LatticePeer:
+class LatticePeer(RunPeer):
     """What the holder of bins does with a peer's public key, through one run."""
 
     scheme = "lattice"
@@ -65,10 +64,14 @@ class LatticePeer:
         """CryptoError "bad_key" unless the key is well formed and for this plan and context."""
         self.plan = plan
         self._digest = plan.digest(context)
-        seed, body = wire.read_key(raw, plan, self._digest)
+        seed, body, turns = wire.read_key(raw, plan, self._digest)
         self._key = hashlib.sha256(raw).digest()
         opened = wire.expand_key(self._digest, seed)
         self._native = _native.LatticePublic(plan.profile.n, plan.layout.channels, opened, body)
+        self._turns: _native.LatticeTurns | None = None
+        if plan.packed:
+            grown = wire.expand_turns(self._digest, seed)
+            self._turns = _native.LatticeTurns(plan.profile.n, plan.layout.channels, plan.x, grown, turns)
         self._lock = threading.Lock()
         self._seen: set[int] = set()
         self._left = plan.outputs
@@ -88,20 +91,9 @@ class LatticePeer:
     def histogram(
         self, batch: Batch, bins: AnyBins, counts: NDArray[np.uint32], rows: Ints | None = None
     ) -> LatticeSums:
-        """counts[f] sums for every feature f, feature after feature.
-
-        bins: uint8 or uint16 (n, features), bins[:, f] < counts[f] <= 256; a missing value has a bin of its own.
-        rows: the batch's row i is bins[rows[i]]; i itself where None, and then n = len(batch).
-        CryptoError "bad_shape", "bad_bins", "bad_ciphertext" (a residue), "inexact" (never seen).
-        """
-        if bins.ndim != 2 or bins.dtype not in (np.uint8, np.uint16) or counts.shape != (bins.shape[1],):
-            raise CryptoError("bad_shape", "bins are uint8 or uint16 (rows, features), counts one for each feature")
-        if counts.dtype != np.uint32 or (len(counts) and not 1 <= int(counts.min()) <= int(counts.max()) <= 256):
-            raise CryptoError("bad_bins", "a feature has 1 to 256 bins, counts are uint32")
-        if len(batch) != (len(bins) if rows is None else len(rows)):
-            raise CryptoError("bad_shape", "a row of bins for each row of the batch")
-        if rows is not None and (rows.ndim != 1 or rows.dtype != np.int64):
-            raise CryptoError("bad_shape", "rows are int64 (rows,)")
+        """As RunPeer's. CryptoError also "bad_ciphertext" (a residue), "overflow" (features beyond the plan's sharing),
+        "inexact" (a rounding too close to call; never seen)."""
+        check_batch(batch, bins, counts, rows)
         if _together(counts, self.plan.x) > self.plan.sharing:
             raise CryptoError("overflow", "more features share a polynomial than the plan says", hint="raise sharing")
         total = int(counts.sum())
@@ -129,12 +121,7 @@ class LatticePeer:
         """
         if factors.ndim != 2 or factors.dtype != np.int8 or not factors.shape[1]:
             raise CryptoError("bad_shape", "factors are int8 (rows, columns), at least one column")
-        if len(batch) != (len(factors) if rows is None else len(rows)):
-            raise CryptoError("bad_shape", "a row of factors for each row of the batch")
-        if rows is not None and (rows.ndim != 1 or rows.dtype != np.int64):
-            raise CryptoError("bad_shape", "rows are int64 (rows,)")
-        if rows is not None and rows.size and not 0 <= int(rows.min()) <= int(rows.max()) < len(factors):
-            raise CryptoError("bad_bins", "a row out of range")
+        check_rows(len(batch), len(factors), rows)
         used = factors if rows is None else factors[rows]
         squares = np.einsum("ij,ij->j", used, used, dtype=np.int64)
         polynomials = np.add.reduceat(squares, np.arange(0, len(squares), self.plan.x))
@@ -153,7 +140,10 @@ class LatticePeer:
             if spent > self._left:
                 raise CryptoError("overdrawn", "more outputs than the plan's statistical distance allows")
             self._left -= spent
-        body = sums.inner.release(self._native, self.plan.flood, limit())
+        if self._turns is None:
+            body = sums.inner.release(self._native, self.plan.flood, limit())
+        else:
+            body = sums.inner.release_packed(self._native, self._turns, self.plan.flood, limit())
         return wire.write_reply(self._digest, self._key, sums.number, len(sums), body)
 
 

@@ -73,6 +73,7 @@ class Plan:
     outputs: int
     floor: float
     sharing: int  # features, at most, that have bins in one polynomial
+    packed: bool = False  # replies packed before they are sent: far fewer bytes for more work, and larger keys
 
     @cached_property
     def delta(self) -> int:
@@ -115,14 +116,15 @@ class Plan:
     def digest(self, context: bytes) -> bytes:
         """32 bytes that name plan and context; every key, message and reply carries them."""
         numbers = (self.profile.n, *self.profile.primes, self.x, self.layout.channels, self.layout.bound)
-        numbers += (self.layout.max_rows, self.delta, self.flood, self.outputs, self.sharing)
+        numbers += (self.layout.max_rows, self.delta, self.flood, self.outputs, self.sharing, int(self.packed))
         text = "parley.lattice/1 " + " ".join(map(str, numbers))
         return hashlib.sha256(hashlib.sha256(text.encode()).digest() + hashlib.sha256(context).digest()).digest()
 
     def describe(self) -> str:
         """One line for a plan's reader."""
+        q, packed = self.profile.q.bit_length(), ", replies packed" if self.packed else ""
         return (
-            f"lattice {self.profile.name}: N = {self.profile.n}, log q = {self.profile.q.bit_length()}, x = {self.x}, "
+            f"lattice {self.profile.name}: N = {self.profile.n}, log q = {q}, x = {self.x}{packed}, "
             f"statistical distance per run 2^-{self.distance_bits:.1f} over {self.outputs} outputs"
         )
 
@@ -135,11 +137,13 @@ def make_plan(
     floor: float = FLOOR,
     profile: str | None = None,
     sharing: int | None = None,
+    packed: bool = False,
 ) -> Plan:
     """The narrowest profile whose run stays within 2^-floor, or the named one if it does.
 
     outputs: released sums of the whole run, channels counted, at least 1. floor: a lower one must be asked for here.
     sharing: features with bins in one polynomial; None is x, which holds always, 2 does where all have x bins or more.
+    packed: whether replies are packed, decided from the link's speed before the run and kept.
     CryptoError "floor" where no profile meets it, "overflow" where the sums do not fit the modulus.
     """
     sharing = x if sharing is None else sharing
@@ -151,7 +155,7 @@ def make_plan(
     for candidate in (PROFILES[profile],) if profile else PROFILES.values():
         if x not in candidate.blocks:
             continue
-        plan = Plan(candidate, layout, x, outputs, floor, sharing)
+        plan = Plan(candidate, layout, x, outputs, floor, sharing, packed)
         if plan.flood < 32:
             continue
         fitting = True

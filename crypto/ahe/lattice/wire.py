@@ -38,8 +38,30 @@ def blocks_for(plan: Plan, rows: int) -> int:
 
 
 def reply_size(plan: Plan) -> int:
-    """Bytes of one reply polynomial with its x sums a channel."""
+    """Bytes of one reply polynomial with its x sums a channel, or of one packed reply."""
+    if plan.packed:
+        return packed(plan.profile.n) * (1 + plan.layout.channels)
     return packed(plan.profile.n) + packed(plan.layout.channels * plan.x)
+
+
+def polynomials(plan: Plan, sums: int) -> int:
+    """Polynomials that hold so many sums, before packing."""
+    return -(-sums // plan.x)
+
+
+def replies_for(plan: Plan, sums: int) -> int:
+    """Polynomials that are sent for so many sums; packed, as many as rows of a block go into one."""
+    count = polynomials(plan, sums)
+    if not plan.packed:
+        return count
+    together = min(plan.profile.n // plan.x, 1 << max(count - 1, 0).bit_length())
+    return -(-count // together)
+
+
+def turns_size(plan: Plan) -> int:
+    """Bytes of the keys that packing takes: two digits a prime for each halving of a block."""
+    turns = (plan.profile.n // plan.x).bit_length() - 1
+    return turns * 2 * len(plan.profile.primes) * block_size(plan) if plan.packed else 0
 
 
 def batch_bytes(plan: Plan, rows: int) -> int:
@@ -49,12 +71,17 @@ def batch_bytes(plan: Plan, rows: int) -> int:
 
 def reply_bytes(plan: Plan, sums: int) -> int:
     """Bytes of a reply with so many sums (bins of all features)."""
-    return _REPLY.size + -(-sums // plan.x) * reply_size(plan)
+    return _REPLY.size + replies_for(plan, sums) * reply_size(plan)
 
 
 def expand_key(digest: bytes, seed: bytes) -> bytes:
     """The public half of the key elements grows from this."""
     return hashlib.sha256(b"parley.lattice/key\x00" + digest + seed).digest()
+
+
+def expand_turns(digest: bytes, seed: bytes) -> bytes:
+    """The public half of the packing keys grows from this."""
+    return hashlib.sha256(b"parley.lattice/turn\x00" + digest + seed).digest()
 
 
 @dataclass(frozen=True)
@@ -74,15 +101,16 @@ def write_key(digest: bytes, seed: bytes, body: Bytes) -> bytes:
     return _KEY.pack(KEY, digest, seed) + body.tobytes()
 
 
-def read_key(raw: bytes, plan: Plan, digest: bytes) -> tuple[bytes, Bytes]:
-    """(seed, packed residues); CryptoError "bad_key"."""
+def read_key(raw: bytes, plan: Plan, digest: bytes) -> tuple[bytes, Bytes, Bytes]:
+    """(seed, key elements, packing keys), residues packed; CryptoError "bad_key"."""
     size = ELEMENTS * block_size(plan)
-    if len(raw) != _KEY.size + size:
+    if len(raw) != _KEY.size + size + turns_size(plan):
         raise CryptoError("bad_key", "a lattice key of another length")
     magic, named, seed = _KEY.unpack_from(raw)
     if magic != KEY or named != digest:
         raise CryptoError("bad_key", "a key for another plan or context")
-    return seed, np.frombuffer(raw, np.uint8, size, _KEY.size)
+    body = np.frombuffer(raw, np.uint8, -1, _KEY.size)
+    return seed, body[:size], body[size:]
 
 
 def write_batch(digest: bytes, key: bytes, head: Head, blocks: Bytes) -> Bytes:
