@@ -174,6 +174,17 @@ class SecretKey(ABC):
         """int64 (count, channels)."""
 
     @abstractmethod
+    def reply_shape(self, count: int, layout: Layout) -> tuple[int, int]:
+        """(k, size) of a response with so many sums."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """The scheme and its parameters in a few words, for a report."""
+
+    def close(self) -> None:  # noqa: B027 - most schemes hold nothing that could be wiped
+        """Forget the secrets where that is possible; nothing can be encrypted or decrypted afterwards."""
+
+    @abstractmethod
     def response(self, raw: NDArray[np.uint8], count: int, layout: Layout) -> Response:
         """A received response, validated; CryptoError "bad_ciphertext"."""
 

@@ -222,9 +222,14 @@ class PaillierSecretKey(SecretKey):
             _unpack(m if m <= self._public.n // 2 else m - self._public.n, layout.slot, rows)
         return out
 
+    def reply_shape(self, count: int, layout: Layout) -> tuple[int, int]:
+        return -(-count // layout.per_plaintext(self._public.bits - 1)), self._public.size
+
+    def describe(self) -> str:
+        return f"Paillier, {self._public.bits} bits"
+
     def response(self, raw: NDArray[np.uint8], count: int, layout: Layout) -> Response:
-        group = layout.per_plaintext(self._public.bits - 1)
-        if len(raw) != -(-count // group):
+        if len(raw) != self.reply_shape(count, layout)[0]:
             raise CryptoError("bad_ciphertext", "a response of another length")
         self._public.ciphertexts(raw, len(raw))
         return Response(raw, count)

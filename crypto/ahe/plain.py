@@ -90,6 +90,12 @@ class PlainSecretKey(SecretKey):
     def decrypt(self, response: Response, layout: Layout) -> Ints:
         return np.ascontiguousarray(response.raw).view(np.int64).reshape(response.count, layout.channels)
 
+    def reply_shape(self, count: int, layout: Layout) -> tuple[int, int]:
+        return count, self._public.channels * 8
+
+    def describe(self) -> str:
+        return "no encryption"
+
     def response(self, raw: NDArray[np.uint8], count: int, layout: Layout) -> Response:
         if raw.shape != (count, self._public.size):
             raise CryptoError("bad_ciphertext", "a response of another size")

@@ -56,6 +56,7 @@ async def label_job(s: Session, inputs: StepInputs) -> StepOutputs:
         "rows": int(trained.training.sum()),
         "validation_rows": int((~trained.training).sum()),
         "rounds": trained.course.kept,
+        "encryption": trained.encryption,
         "watched": "training" if trained.training.all() else "validation",
         "losses": [float(x) for x in trained.course.losses],
         "importance": importance(s.me, data.part, trained),

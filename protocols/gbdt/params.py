@@ -14,7 +14,7 @@ from parley.protocols.inputs import check_parties
 from parley.protocols.kit import Cast
 from parley.wire.errors import ParleyError
 
-LATTICE_BINS, LATTICE_SCALE = 255, 20
+LATTICE_BINS, LATTICE_SCALE, LATTICE_SLOTS = 255, 20, 32
 
 
 class Params(BaseModel):
@@ -23,7 +23,8 @@ class Params(BaseModel):
     `columns` names the features of a party instead of "all others"; `positive` is the value that counts as 1;
     `validation` is the share of rows held out, which early stopping (in rounds) watches.
     `scale_bits` are fraction bits, 20 of them with the lattice unless said otherwise. `statistical_bits` is how close,
-    as a power of 1/2 and over the whole training, a lattice answer must come to saying nothing beyond its sums.
+    as a power of 1/2, all lattice answers of an attempt together must come to saying nothing beyond their sums; an
+    attempt that is made again says it anew.
     """
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
@@ -96,11 +97,13 @@ class Params(BaseModel):
         )
 
     def released_sums(self, n_bins: tuple[int, ...]) -> int:
-        """The most sums a features party with so many bins answers with in all, g and h counted apart.
+        """The most slots a features party with so many bins answers with in all, g and h counted apart.
 
-        A tree of depth D asks for at most 2^(D-1) nodes: the root, and one of each two siblings below it.
+        An answer fills whole polynomials of LATTICE_SLOTS. A tree of depth D asks for at most 2^(D-1) nodes: the root,
+        and one of each two siblings below it.
         """
-        return (self.trees * self.outputs * sum(n_bins)) << self.depth
+        slots = -(-sum(n_bins) // LATTICE_SLOTS) * LATTICE_SLOTS
+        return (self.trees * self.outputs * slots) << self.depth
 
     def layout(self, rows: int) -> Layout:
         """Plaintexts of one row's (g, h), both at most 1 in size, which add up over `rows`; CryptoError "overflow"."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from parley.crypto import ahe
 from parley.crypto.ahe.lattice import LatticePublicKey, LatticeSecretKey, Plan, make_plan
 from parley.crypto.ahe.lattice import wire as lattice
-from parley.protocols.gbdt.params import Params
+from parley.protocols.gbdt.params import LATTICE_SLOTS, Params
 
 CONTEXT_BYTES = 32
 
@@ -28,7 +28,7 @@ class Terms:
     def plan(self) -> Plan:
         """The lattice's parameters; CryptoError "floor" or "overflow" where none fits."""
         floor = self.params.statistical_bits
-        return make_plan(self.params.layout(self.rows), max(1, self.outputs), floor=floor)
+        return make_plan(self.params.layout(self.rows), max(1, self.outputs), x=LATTICE_SLOTS, floor=floor)
 
 
 def generate(terms: Terms) -> ahe.SecretKey:

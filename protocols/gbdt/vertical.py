@@ -4,8 +4,10 @@ Ideal functionality: the label party gets the structure and leaves of the trees 
 grow on all columns joined; each features party gets its own splits (which of its columns, which bins go left). Nobody's
 labels, derivatives, columns or bin edges are shown to anybody else.
 
-Adversary: semi-honest; Paillier's decisional composite residuosity assumption hides each row's derivatives from the
-features parties. A histogram or direction that contradicts the label party's own sums is refused by name.
+Adversary: semi-honest; each row's derivatives are hidden from the features parties by Paillier's decisional composite
+residuosity assumption, or by ring learning with errors, which also hides, up to the stated statistical distance, what
+lattice answers would say beyond their sums. A histogram or direction that contradicts the label party's own sums is
+refused by name.
 
     step  from -> to          message      carries                                          bytes
     1     features -> label   Shape        bins of each feature, and which are categories   5 per feature
@@ -42,6 +44,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -64,6 +67,7 @@ from parley.protocols.gbdt.data import (
 )
 from parley.protocols.gbdt.grow import CLOSED, Growing
 from parley.protocols.gbdt.params import Params, check_params
+from parley.protocols.gbdt.pieces import Pieces, cut, pieces_of
 from parley.protocols.inputs import together, told
 from parley.protocols.kit import (
     SEMI_HONEST,
@@ -184,9 +188,15 @@ def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
         flows += [
             Flow(Key.TAG, label, party, 1, weight.key),
             Flow(Shape.TAG, party, label, 1, 5 * columns[party]),
-            Flow(gradients.TAG, label, party, rows // CHUNK + batches + levels + trees, weight.gradients),
+            Flow(
+                gradients.TAG,
+                label,
+                party,
+                -(-n // CHUNK) * trees + pieces_of(weight.gradients, batches + levels + trees),
+                weight.gradients,
+            ),
             Flow(Level.TAG, label, party, levels, levels * 2 * n + trees * 2 * nodes),
-            Flow(Histograms.TAG, party, label, batches * kinds + levels, weight.answers),
+            Flow(Histograms.TAG, party, label, pieces_of(weight.answers, batches * kinds + levels), weight.answers),
             Flow(Chosen.TAG, label, party, levels, trees * nodes * (11 + params.bins)),
             Flow(Directions.TAG, party, label, levels, levels * (n // 8 + 1)),
             Flow(TreeDone.TAG, label, party, trees, trees * 16),
@@ -204,9 +214,15 @@ def _expected(params: Params, cast: Cast, sizes: Sizes) -> tuple[scheme.Terms, d
 
 
 def figures(params: Params, cast: Cast, sizes: Sizes) -> list[str]:
-    """The lattice's parameters and how much its answers may say, as a statistical distance of the whole training."""
+    """What the lattice's answers may say beyond their sums; the parameters follow once the parties' shapes are told."""
+    if not scheme.packs(params.scheme):
+        return []
     with told():
-        return [_expected(params, cast, sizes)[0].plan().describe()] if scheme.packs(params.scheme) else []
+        plan = _expected(params, cast, sizes)[0].plan()
+    return [
+        f"lattice, {plan.profile.name} or narrower: over the whole training, answers say nothing beyond their sums "
+        f"up to a statistical distance of 2^-{params.statistical_bits}"
+    ]
 
 
 def _planned(params: Params, shapes: list[tuple[int, ...]]) -> int:
@@ -267,12 +283,14 @@ class Team:
 
 @dataclass(frozen=True)
 class Trained:
-    """The label party's outcome: the model over joined features, who they belong to, the course, held-in rows (n,)."""
+    """The label party's outcome: the model over joined features, who they belong to, the course, held-in rows (n,),
+    and the scheme with its figures."""
 
     model: Model
     peers: tuple[Peer, ...]
     course: Course
     training: Mask = field(repr=False)
+    encryption: str
 
 
 # ---------------------------------------------------------------- label
@@ -287,12 +305,15 @@ async def label(s: Session, data: LabelData) -> Trained:
             course.resume(s.resumed[1])
     team = await _introduce(s, data)
     last = False
-    while not last:
-        last = await _round(s, team, data, course, training)
-        s.progress(len(course.rounds), s.params.trees, "growing trees")
-        if not last:
-            await s.checkpoint(len(course.rounds), course.state(team.spec))
-    return Trained(course.model(team.spec), team.peers, course, training)
+    try:
+        while not last:
+            last = await _round(s, team, data, course, training)
+            s.progress(len(course.rounds), s.params.trees, "growing trees")
+            if not last:
+                await s.checkpoint(len(course.rounds), course.state(team.spec))
+    finally:
+        team.key.close()
+    return Trained(course.model(team.spec), team.peers, course, training, team.key.describe())
 
 
 async def _introduce(s: Session, data: LabelData) -> Team:
@@ -385,8 +406,8 @@ async def _send_nodes(
     for slot in build:
         with told():
             whole = await s.compute(team.key.encrypt, np.ascontiguousarray(sent[slots == slot]), layout)
-        for start in range(0, len(whole), CHUNK):
-            await together(*(out.put(NodeGradients(whole[start : start + CHUNK])) for out in streams))
+        for piece in cut(whole):
+            await together(*(out.put(NodeGradients(piece)) for out in streams))
     await together(*(out.close() for out in streams))
 
 
@@ -402,23 +423,23 @@ async def _receive(
 ) -> None:
     """Decrypt one party's histograms into `built` (b, F, B, 2), and compare each feature's total with the node's."""
     allowed = growing.allowed[peer.start : peer.start + len(peer.n_bins)]
-    kinds = asked(peer.n_bins, allowed, key.public.any_rows)
-    due = [(at, *kind) for at in range(build.size) for kind in kinds]
-    got = 0
-    async for chunk in s.stream(peer.name, Histograms):
-        if got == len(due) or chunk.count != int(due[got][1].sum()):
-            raise _wrong(peer.name, "sent other histograms than it was asked for")
-        at, counts, features = due[got]
-        with told(peer.name):
-            response = await s.compute(key.response, chunk.sums, chunk.count, layout)
-            sums = await s.compute(key.decrypt, response, layout)
-        hist = spread(sums, counts) << np.array([shift, 0])
-        if np.any(hist.sum(axis=1) != growing.sums[growing.level[build[at]]]):
-            raise _wrong(peer.name, "sent histograms that do not add up")
-        built[at, peer.start + features, : hist.shape[1]] = hist
-        got += 1
-    if got != len(due):
-        raise _wrong(peer.name, "sent fewer histograms than it was asked for")
+    answers = Pieces(s.stream(peer.name, Histograms), lambda m: m.sums, partial(_wrong, peer.name))
+    for at, slot in enumerate(build):
+        for counts, features in asked(peer.n_bins, allowed, key.public.any_rows):
+            total = int(counts.sum())
+            raw = await answers.take(key.reply_shape(total, layout), partial(_holds, total))
+            with told(peer.name):
+                response = await s.compute(key.response, raw, total, layout)
+                sums = await s.compute(key.decrypt, response, layout)
+            hist = spread(sums, counts) << np.array([shift, 0])
+            if np.any(hist.sum(axis=1) != growing.sums[growing.level[slot]]):
+                raise _wrong(peer.name, "sent histograms that do not add up")
+            built[at, peer.start + features, : hist.shape[1]] = hist
+    await answers.end()
+
+
+def _holds(total: int, answer: Histograms) -> bool:
+    return answer.count == total
 
 
 def _own(growing: Growing) -> int:
@@ -541,48 +562,28 @@ async def _gradients(s: Session, boss: str, work: Work) -> Ciphertexts:
 async def _answer(s: Session, boss: str, work: Work, everything: Ciphertexts | None, level: Level) -> None:
     """Sum up each wanted node by feature and bin, and release the sums re-randomised."""
     out = s.stream(boss, Histograms)
-    nodes = _Nodes(s, boss, work.key)
+    nodes = Pieces(s.stream(boss, NodeGradients), lambda m: m.ciphertexts, partial(_wrong, boss))
     sampled = level.slot[work.sample]
     for slot in level.build:
         rows = np.flatnonzero(sampled == slot)
         if rows.size == 0:
             raise _wrong(boss, "asks for a node without sampled rows")
-        ct, chosen = (everything, rows) if everything is not None else (await nodes.next(rows.size), None)
+        ct = everything
+        if ct is None:
+            raw = await nodes.take(work.key.shape(rows.size))
+            with told(boss):
+                ct = await s.compute(work.key.ciphertexts, raw, rows.size)
         for counts, bins in work.grouped:
             here = bins if everything is not None else np.ascontiguousarray(bins[rows])
-            with told(boss):
-                sums = await s.compute(work.key.histogram, ct, here, counts, chosen)
+            with told():
+                sums = await s.compute(work.key.histogram, ct, here, counts, rows if everything is not None else None)
                 response = await s.compute(work.key.release, sums, work.layout)
-            await out.put(Histograms(response.raw, response.count))
+            for piece in cut(response.raw):
+                await out.put(Histograms(piece, response.count))
         await asyncio.sleep(0)
     if everything is None:
         await nodes.end()
     await out.close()
-
-
-class _Nodes:
-    """A level's stream of ciphertexts, node by node."""
-
-    def __init__(self, s: Session, boss: str, key: PublicKey) -> None:
-        self._s, self._boss, self._key = s, boss, key
-        self._chunks = aiter(s.stream(boss, NodeGradients))
-
-    async def next(self, rows: int) -> Ciphertexts:
-        """The next node's, which are known to be of so many rows."""
-        got: list[NDArray[np.uint8]] = []
-        due, size = self._key.shape(rows)
-        while due > 0:
-            chunk = await anext(self._chunks, None)
-            if chunk is None or chunk.ciphertexts.shape[1] != size or not 0 < len(chunk.ciphertexts) <= due:
-                raise _wrong(self._boss, "sent another number of gradients than a node has rows")
-            got.append(chunk.ciphertexts)
-            due -= len(chunk.ciphertexts)
-        with told(self._boss):
-            return await self._s.compute(self._key.ciphertexts, np.concatenate(got), rows)
-
-    async def end(self) -> None:
-        if await anext(self._chunks, None) is not None:
-            raise _wrong(self._boss, "sent gradients of a node that was not to be summed up")
 
 
 def _directions(boss: str, work: Work, level: Level, chosen: Chosen) -> Directions:

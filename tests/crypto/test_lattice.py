@@ -266,7 +266,7 @@ def test_a_reply_to_no_batch_is_refused():
 
 
 def test_the_plans_outputs_are_the_most_that_leaves():
-    pair = Pair(outputs=100)
+    pair = Pair(outputs=130)  # a polynomial of 32 slots in two channels, twice; slots without a sum count
     batch = pair.peer.receive(pair.key.encrypt(some(3)))
     sums = pair.peer.histogram(batch, np.zeros((3, 1), np.uint8), np.array([24], np.uint32))
     pair.peer.release(sums)

@@ -108,6 +108,5 @@ def test_a_lattice_states_its_distance_for_the_whole_training(capsys: pytest.Cap
     show(found)
     shown = capsys.readouterr().out
     assert "train: lattice" in shown
-    distance = float(found.steps[1].figures[0].split("2^-")[1].split()[0])
-    assert distance >= 40
+    assert "2^-40" in found.steps[1].figures[0]
     assert found.to_dict()["steps"][0]["figures"] == []

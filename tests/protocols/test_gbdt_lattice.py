@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from vertical import CAST3, part, split_inputs, train, use_plain
 
-from parley.protocols.gbdt import scheme
+from parley.crypto.ahe import Layout
+from parley.crypto.errors import CryptoError
+from parley.protocols.gbdt import pieces, scheme
 from parley.protocols.gbdt.jobs import VERTICAL
 from parley.protocols.gbdt.vertical import Histograms, Key, NodeGradients
 from parley.protocols.kit import Cast
@@ -44,7 +46,10 @@ def test_the_model_is_the_plain_runs(name, params, monkeypatch):
     use_plain(monkeypatch)
     fake = train(inputs, {**LATTICE, **params})
     assert real["bank"].keep["model"] == fake["bank"].keep["model"]
+    said = real["bank"].result.pop("encryption")
+    assert fake["bank"].result.pop("encryption") == "no encryption"
     assert real["bank"].result == fake["bank"].result
+    assert float(said.split("2^-")[1].split()[0]) >= 40
     for key in ("tree", "node", "feature", "left"):
         np.testing.assert_array_equal(real["bureau"].keep[key], fake["bureau"].keep[key])
 
@@ -123,9 +128,42 @@ def test_what_does_not_belong_to_this_run_is_refused_by_name(tag, change, code):
     assert (caught.value.code, caught.value.party) == (code, "bank")
 
 
-def test_batches_and_answers_of_two_runs_share_nothing():
+BLOCK, HEAD, SEED = 25, 120, slice(72, 104)  # four residues; a batch's head, and the seed in it
+
+
+def test_batches_of_two_runs_and_two_nodes_share_nothing():
+    """Seeds of a are new for every batch, and so is every block of what follows."""
     inputs = {"bank": part(joined("breast").select(["id", "y"])), "bureau": three_parties()["bureau"]}
-    runs = [train(inputs, {"trees": 1, "depth": 1, **LATTICE}) for _ in range(2)]
-    first, second = ({e.body[200:] for e in r.transcript if len(e.body) > 10_000} for r in runs)
-    assert len(first) == 3  # a key, a batch, an answer
-    assert not first & second
+    runs = [train(inputs, {"trees": 2, "depth": 2, **LATTICE}) for _ in range(2)]
+    raws = [
+        NodeGradients.decode(e.body, {}).ciphertexts.reshape(-1)
+        for r in runs
+        for e in r.transcript
+        if e.address.tag == NodeGradients.TAG and not e.last
+    ]
+    assert len(raws) == 8
+    assert len({r[SEED].tobytes() for r in raws}) == len(raws)
+    blocks = [{b.tobytes() for b in r[HEAD:].reshape(-1, BLOCK)} for r in raws]
+    assert len(set().union(*blocks)) == sum(map(len, blocks))
+
+
+def test_what_is_large_travels_in_pieces(monkeypatch):
+    params = {"trees": 1, "depth": 2, **LATTICE}
+    whole = train(three_parties(), params)
+    monkeypatch.setattr(pieces, "PIECE", 20_000)
+    cut = train(three_parties(), params)
+    assert cut["bank"].keep["model"] == whole["bank"].keep["model"]
+    for tag in (NodeGradients.TAG, Histograms.TAG):
+        count = [sum(e.address.tag == tag for e in r.transcript) for r in (whole, cut)]
+        assert count[1] > 2 * count[0]
+    largest = [e for e in cut.transcript if e.address.tag in (NodeGradients.TAG, Histograms.TAG)]
+    assert max(len(e.body) for e in largest) < 21_000
+
+
+def test_the_key_is_closed_when_the_training_ends(monkeypatch):
+    made = []
+    real = scheme.generate
+    monkeypatch.setattr(scheme, "generate", lambda terms: made.append(real(terms)) or made[-1])
+    train(three_parties(), {"trees": 1, "depth": 1, **LATTICE})
+    with pytest.raises(CryptoError, match="closed"):
+        made[0].encrypt(np.zeros((1, 2), np.int64), Layout(2, 1 << 20, 569))

@@ -41,6 +41,8 @@ def test_the_model_is_the_plain_runs(name, rows, params, monkeypatch):
     use_plain(monkeypatch)
     fake = train(inputs, params)
     assert real["bank"].keep["model"] == fake["bank"].keep["model"]
+    assert real["bank"].result.pop("encryption") == "Paillier, 2048 bits"
+    assert fake["bank"].result.pop("encryption") == "no encryption"
     assert real["bank"].result == fake["bank"].result
     for key in ("tree", "node", "feature", "left"):
         np.testing.assert_array_equal(real["bureau"].keep[key], fake["bureau"].keep[key])

@@ -135,7 +135,8 @@ class LatticePeer(RunPeer):
 
     def release(self, sums: LatticeSums) -> NDArray[np.uint8]:
         """The reply's bytes; CryptoError "overdrawn" where the run's outputs would exceed the plan's."""
-        spent = len(sums) * self.plan.layout.channels
+        # Slots without a sum carry their polynomial's errors too, and so count as outputs.
+        spent = wire.polynomials(self.plan, len(sums)) * self.plan.x * self.plan.layout.channels
         with self._lock:
             if spent > self._left:
                 raise CryptoError("overdrawn", "more outputs than the plan's statistical distance allows")

@@ -26,6 +26,7 @@ from parley.crypto.errors import CryptoError
 
 ERROR_VARIANCE: Final = 10.5  # centred binomial of 2 * 21 bits
 FLOOR: Final = 40
+CHANNELS: Final = 64
 TAIL: Final = 12.0  # standard deviations that are provided for: below 2^-100
 
 
@@ -64,7 +65,7 @@ PROFILES: Final = {p.name: p for p in (Profile("standard", 4096, (8, 16, 32)), P
 
 @dataclass(frozen=True)
 class Plan:
-    """A profile with its scale: rows of `layout`, `x` sums a polynomial, at most `outputs` released sums in the run
+    """A profile with its scale: rows of `layout`, `x` sums a polynomial, at most `outputs` released slots in the run
     (channels counted), and the distance that was asked for."""
 
     profile: Profile
@@ -141,14 +142,15 @@ def make_plan(
 ) -> Plan:
     """The narrowest profile whose run stays within 2^-floor, or the named one if it does.
 
-    outputs: released sums of the whole run, channels counted, at least 1. floor: a lower one must be asked for here.
+    outputs: released slots of the whole run, those without a sum and channels counted, at least 1. floor: a lower one
+    must be asked for here.
     sharing: features with bins in one polynomial; None is x, which holds always, 2 does where all have x bins or more.
     packed: whether replies are packed, decided from the link's speed before the run and kept.
     CryptoError "floor" where no profile meets it, "overflow" where the sums do not fit the modulus.
     """
     sharing = x if sharing is None else sharing
-    if outputs < 1 or not floor >= 0 or not 1 <= sharing <= x:
-        raise CryptoError("bad_range", "outputs is at least 1, floor at least 0, sharing from 1 to x")
+    if outputs < 1 or not floor >= 0 or not 1 <= sharing <= x or layout.channels > CHANNELS:
+        raise CryptoError("bad_range", f"outputs from 1, floor from 0, sharing from 1 to x, channels to {CHANNELS}")
     if profile is not None and profile not in PROFILES:
         raise CryptoError("unknown_profile", "profiles: " + ", ".join(PROFILES))
     fitting = False
@@ -166,5 +168,5 @@ def make_plan(
     raise CryptoError(
         "floor",
         "no profile keeps the run's statistical distance within the floor",
-        hint="fewer outputs, smaller values, the profile wide, or a lower floor, knowingly",
+        hint="fewer outputs, smaller values or fewer rows, or a lower floor, knowingly",
     )

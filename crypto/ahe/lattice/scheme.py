@@ -72,9 +72,15 @@ class LatticeSecretKey(SecretKey):
         _check(layout, self._plan)
         return self._key.encrypt(values)[None, :]
 
+    def reply_shape(self, count: int, layout: Layout) -> tuple[int, int]:
+        return 1, wire.reply_bytes(self._plan, count)
+
+    def describe(self) -> str:
+        return self._plan.describe()
+
     def response(self, raw: Raw, count: int, layout: Layout) -> Response:
         _check(layout, self._plan)
-        if raw.shape != (1, wire.reply_bytes(self._plan, count)):
+        if raw.shape != self.reply_shape(count, layout):
             raise CryptoError("bad_ciphertext", "a reply of another length")
         return Response(raw, count)
 

@@ -140,7 +140,7 @@ def read_reply(raw: Bytes, plan: Plan, digest: bytes, key: bytes) -> tuple[int, 
     magic, named, under, number, sums = _REPLY.unpack(raw[: _REPLY.size].tobytes())
     if magic != REPLY or named != digest or under != key:
         raise CryptoError("bad_ciphertext", "a reply of another plan, context or key")
-    if sums > plan.outputs or len(raw) != reply_bytes(plan, sums):
+    if polynomials(plan, sums) * plan.x > plan.outputs or len(raw) != reply_bytes(plan, sums):
         raise CryptoError("bad_ciphertext", "a reply of another length")
     return number, sums, raw[_REPLY.size :].reshape(-1, reply_size(plan))
 
