@@ -45,7 +45,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +65,19 @@ from parley.protocols.gbdt.data import (
     training_rows,
 )
 from parley.protocols.gbdt.grow import CLOSED, Growing
+from parley.protocols.gbdt.messages import (
+    NAME_BYTES,
+    Chosen,
+    Directions,
+    Gradients,
+    Histograms,
+    Key,
+    Level,
+    Names,
+    NodeGradients,
+    Shape,
+    TreeDone,
+)
 from parley.protocols.gbdt.params import Params, check_params
 from parley.protocols.gbdt.pieces import Pieces, cut, pieces_of
 from parley.protocols.inputs import together, told
@@ -73,97 +85,16 @@ from parley.protocols.kit import (
     SEMI_HONEST,
     Cast,
     Flow,
-    Message,
     Protocol,
     Session,
     Sizes,
     Step,
-    array,
-    message,
 )
 from parley.wire.errors import ParleyError
 
 CHUNK = 4096
-NAME_BYTES = 256
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-Ciphers = Annotated[NDArray[np.uint8], array("n", "size", dtype="uint8")]
-
-
-@message("gbdt.vertical.key/2")
-class Key(Message):
-    public: bytes
-    count: int
-    outputs: int
-
-
-@message("gbdt.vertical.shape/1")
-class Shape(Message):
-    n_bins: Annotated[NDArray[np.uint32], array("features", dtype="uint32")]
-    categorical: Annotated[NDArray[np.uint8], array("features", dtype="uint8")]
-
-    def check(self) -> None:
-        if self.n_bins.size == 0 or int(self.n_bins.min()) < 2 or np.any(self.categorical > 1):
-            raise ValueError("a features party needs features of at least two bins each")
-
-
-@message("gbdt.vertical.names/1")
-class Names(Message):
-    names: list[str]
-
-    def check(self) -> None:
-        if any(type(n) is not str or len(n.encode()) > NAME_BYTES for n in self.names):
-            raise ValueError(f"column names are texts of at most {NAME_BYTES} bytes")
-
-
-@message("gbdt.vertical.gradients/1")
-class Gradients(Message):
-    ciphertexts: Ciphers
-
-
-@message("gbdt.vertical.level/1")
-class Level(Message):
-    slot: Annotated[NDArray[np.uint16], array("n", dtype="uint16")]
-    build: Annotated[NDArray[np.uint16], array("b", dtype="uint16")]
-
-    def check(self) -> None:
-        wanted = np.unique(self.build)
-        if wanted.size != self.build.size or CLOSED in wanted or not np.isin(wanted, self.slot).all():
-            raise ValueError("a node to sum up has no rows or is named twice")
-
-
-@message("gbdt.vertical.node_gradients/1")
-class NodeGradients(Message):
-    ciphertexts: Ciphers
-
-
-@message("gbdt.vertical.histograms/1")
-class Histograms(Message):
-    sums: Ciphers
-    count: int
-
-
-@message("gbdt.vertical.chosen/1")
-class Chosen(Message):
-    slot: Annotated[NDArray[np.uint16], array("splits", dtype="uint16")]
-    node: Annotated[NDArray[np.uint32], array("splits", dtype="uint32")]
-    feature: Annotated[NDArray[np.uint32], array("splits", dtype="uint32")]
-    left: Annotated[NDArray[np.uint8], array("splits", "bins", dtype="uint8")]
-
-    def check(self) -> None:
-        if np.any(self.left > 1) or np.unique(self.slot).size != self.slot.size:
-            raise ValueError("a split is not a choice of bins, or a node is split twice")
-
-
-@message("gbdt.vertical.directions/1")
-class Directions(Message):
-    bits: Annotated[NDArray[np.uint8], array("bytes", dtype="uint8")]
-
-
-@message("gbdt.vertical.tree_done/1")
-class TreeDone(Message):
-    more: bool
-    kept: int
 
 
 def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
