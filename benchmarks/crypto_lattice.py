@@ -132,7 +132,7 @@ def histogram_rows(rows: int, features: int, cases: tuple[tuple[int, str], ...])
         spent = cpu_seconds(lambda: run.peer.histogram(batch, run.bins, run.counts))  # noqa: B023 called in this round
         product = min(product, product_seconds())
         ours, bare = rows * features / spent, 1 / product
-        bar = BARS[kernel] if (x, profile) == (8, "standard") else None
+        bar = BARS[kernel] if (x, profile) == (32, "standard") else None
         name = f"lattice.histogram, {profile}, x = {x}, {kernel}"
         out.append(Row(name, ours, "row-features/s", bare, "higher", about | {"profile": profile, "x": x}, bar))
     return out
@@ -236,7 +236,7 @@ def other_path(path: str, rows: int, features: int) -> list[Row]:
 
 def rows(n: int = 100_000, features: int = 200, tree: tuple[int, int] = (100_000, 300)) -> list[Row]:
     """Every path this CPU has, then trees and two threads on the widest."""
-    out = path_rows(n, features, ((8, "standard"), (32, "standard"), (32, "wide")))
+    out = path_rows(n, features, ((32, "standard"), (8, "standard"), (32, "wide")))
     others = [path for path in ("avx2", "baseline") if path != _native.lattice_kernel()]
     out += [row for path in others for row in other_path(path, n, features)]
     out.append(thread_row(n, features))
@@ -250,4 +250,4 @@ def rows(n: int = 100_000, features: int = 200, tree: tuple[int, int] = (100_000
 
 if __name__ == "__main__":
     given = [int(v) for v in sys.argv[1:3]] or [100_000, 200]
-    print(json.dumps([asdict(row) for row in path_rows(*given, ((8, "standard"),))]))
+    print(json.dumps([asdict(row) for row in path_rows(*given, ((32, "standard"), (8, "standard")))]))
