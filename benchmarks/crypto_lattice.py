@@ -116,9 +116,9 @@ class Run:
         return bad
 
 
-def plan_for(rows: int, features: int, x: int, profile: str = "standard") -> Plan:
+def plan_for(rows: int, x: int, profile: str = "standard", packed: bool = False) -> Plan:
     """A plan for speed: its distance is stated in the row, and no run's worth of outputs is asked of it."""
-    return make_plan(Layout(2, BOUND, rows), 1 << 30, x=x, profile=profile, floor=0)
+    return make_plan(Layout(2, BOUND, rows), 1 << 30, x=x, profile=profile, floor=0, packed=packed)
 
 
 def histogram_rows(rows: int, features: int, cases: tuple[tuple[int, str], ...]) -> list[Row]:
@@ -128,12 +128,12 @@ def histogram_rows(rows: int, features: int, cases: tuple[tuple[int, str], ...])
     about["yardstick"] = "gmpy2 x * y % m, 4096 bits"
     out = []
     for x, profile in cases:
-        run = Run(plan_for(rows, features, x, profile), rows, features)
+        run = Run(plan_for(rows, x, profile), rows, features)
         batch = run.peer.receive(run.key.encrypt(run.values))
         spent = cpu_seconds(lambda: run.peer.histogram(batch, run.bins, run.counts))  # noqa: B023 called in this round
         product = min(product, product_seconds())
         ours, bare = rows * features / spent, 1 / product
-        bar = BARS[kernel] if (x, profile) == (8, "standard") else None
+        bar = BARS[kernel] if (x, profile) == (32, "standard") else None
         name = f"lattice.histogram, {profile}, x = {x}, {kernel}"
         out.append(Row(name, ours, "row-features/s", bare, "higher", about | {"profile": profile, "x": x}, bar))
     return out
@@ -144,7 +144,7 @@ def encryption_rows(rows: int) -> list[Row]:
     kernel, theirs = _native.lattice_kernel(), 1 / paillier_seconds()
     out = []
     for x in (8, 32):
-        run = Run(plan_for(rows, 1, x), rows, 1)
+        run = Run(plan_for(rows, x), rows, 1)
         ours = rows / cpu_seconds(lambda: run.key.encrypt(run.values))  # noqa: B023 called in this round
         about = {"rows": rows, "channels": 2, "kernel": kernel, "x": x, "threads": 1}
         about["yardstick"] = "DJN, 448-bit exponents, fixed base, both primes apart, gmpy2"
@@ -155,7 +155,7 @@ def encryption_rows(rows: int) -> list[Row]:
 
 def thread_row(rows: int, features: int) -> Row:
     """Two threads against one, wall time."""
-    run = Run(plan_for(rows, features, 8), rows, features)
+    run = Run(plan_for(rows, 8), rows, features)
     batch = run.peer.receive(run.key.encrypt(run.values))
     taken: dict[int, float] = {}
     for count in (1, 2, 1, 2, 1, 2):
@@ -175,13 +175,13 @@ def thread_row(rows: int, features: int) -> Row:
     )
 
 
-def tree_row(rows: int, features: int, x: int, profile: str, trees: int, depth: int = 5) -> Row:
+def tree_row(rows: int, features: int, x: int, trees: int, packed: bool = False, depth: int = 5) -> Row:
     """The whole side of the bins for balanced trees: at each level the smaller child of every pair, re-encrypted in the
     node's order, through gathering, sums, protection and packing; every sum compared with a plain one."""
     spent, passes, sums, up, down = 0.0, 0, 0, 0, 0
     product = product_seconds()
     for tree in range(trees):
-        run = Run(plan_for(rows, features, x, profile), rows, features)
+        run = Run(plan_for(rows, x, packed=packed), rows, features)
         order = np.random.default_rng(tree).permutation(rows).astype(np.int64)
         for level in range(depth):
             nodes, size = (1 << level) + 1 >> 1, rows >> level
@@ -197,14 +197,17 @@ def tree_row(rows: int, features: int, x: int, profile: str, trees: int, depth: 
                 passes, sums, up, down = passes + size, sums + found.size, up + len(raw), down + len(reply)
     about = {
         "rows": rows, "features": features, "bins": BINS, "depth": depth, "trees": trees, "row_passes": passes, "x": x,
-        "kernel": _native.lattice_kernel(), "profile": profile, "sums_compared": sums, "mismatches": 0,
+        "kernel": _native.lattice_kernel(), "profile": "standard", "packed": packed,
+        "sums_compared": sums, "mismatches": 0,
         "up_bytes": up // trees, "down_bytes": down // trees, "threads": 1,
         "yardstick": "as many gmpy2 x * y % m, 4096 bits",
     }  # fmt: skip
     bare = 1 / min(product, product_seconds())
-    bar = 60.0 if profile == "standard" else None
+    bar = None if packed else 60.0
     value = passes * features / spent
-    return Row(f"lattice.tree, {profile}, x = {x}", value, "row-features/s", bare, "higher", about, bar)
+    return Row(
+        f"lattice.tree, x = {x}{', packed' if packed else ''}", value, "row-features/s", bare, "higher", about, bar
+    )
 
 
 def path_rows(rows: int, features: int, cases: tuple[tuple[int, str], ...]) -> list[Row]:
@@ -228,15 +231,15 @@ def other_path(path: str, rows: int, features: int) -> list[Row]:
 
 def rows(n: int = 100_000, features: int = 200, tree: tuple[int, int] = (100_000, 300)) -> list[Row]:
     """Every path this CPU has, then trees and two threads on the widest."""
-    out = path_rows(n, features, ((8, "standard"), (32, "standard"), (32, "wide")))
+    out = path_rows(n, features, ((32, "standard"), (8, "standard"), (32, "wide")))
     others = [path for path in ("avx2", "baseline") if path != _native.lattice_kernel()]
     out += [row for path in others for row in other_path(path, n, features)]
     out.append(thread_row(n, features))
     with limited(1):
-        out.append(tree_row(*tree, 32, "standard", 3))
+        out += [tree_row(*tree, 32, 3), tree_row(*tree, 32, 1, packed=True)]
     return out
 
 
 if __name__ == "__main__":
     given = [int(v) for v in sys.argv[1:3]] or [100_000, 200]
-    print(json.dumps([asdict(row) for row in path_rows(*given, ((8, "standard"),))]))
+    print(json.dumps([asdict(row) for row in path_rows(*given, ((32, "standard"), (8, "standard")))]))

@@ -75,7 +75,11 @@ def machine() -> dict[str, Any]:
         "cpu": cpu,
         "cpus": os.cpu_count(),
         "isa": platform.machine(),
-        "kernels": {"curve": _native.ristretto_kernel(), "modular": field_.kernel},
+        "kernels": {
+            "curve": _native.ristretto_kernel(),
+            "modular": field_.kernel,
+            "lattice": _native.lattice_kernel(),
+        },
     }
 
 

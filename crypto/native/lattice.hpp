@@ -78,6 +78,10 @@ struct Kernel {
   void (*forward)(const Ring&, int prime, u64* a);
   void (*inverse)(const Ring&, int prime, u64* a);
   void (*multiply)(const Prime&, u64* out, const u64* a, const u64* b, std::size_t n);
+  // out = a + b or a - b.
+  void (*add)(const Prime&, u64* out, const u64* a, const u64* b, bool negative, std::size_t n);
+  // out = a * k for any a below 2^52.
+  void (*scale)(const Prime&, u64* out, const u64* a, u64 k, std::size_t n);
   // a += e for signed e of less than q in size.
   void (*add_small)(const Prime&, u64* a, const i64* e, std::size_t n);
   // Centred binomial of 2 * 21 bits of each word.

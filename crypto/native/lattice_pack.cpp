@@ -164,8 +164,9 @@ Pair Packer::leaf(Work& w, std::size_t i) const {
     const Prime& p = c_.ring.prime[k];
     u64* a = out->data() + k * n_;
     const u64* d = &w.leaf.d[k * n_];
-    for (std::size_t j = 0; j < n_ - (l_ - 1); ++j) a[j] = times(p, d[j + l_ - 1], scale_[k]);
-    for (std::size_t j = 0; j < l_ - 1; ++j) a[n_ - (l_ - 1) + j] = times(p, less_once(p.q - d[j], p.q), scale_[k]);
+    std::memcpy(a, d + l_ - 1, (n_ - (l_ - 1)) * sizeof(u64));
+    for (std::size_t j = 0; j < l_ - 1; ++j) a[n_ - (l_ - 1) + j] = less_once(p.q - d[j], p.q);
+    c_.k.scale(p, a, a, scale_[k], n_);
     for (int ch = 0; ch < channels; ++ch)
       for (std::size_t r = 0; r < x; ++r)
         (*out)[(1 + ch) * c_.poly() + k * n_ + r * l_] = times(p, w.leaf.b[(ch * primes + k) * x + r], scale_[k]);
@@ -187,10 +188,8 @@ Pair Packer::merge(Work& w, Pair x, const Pair& y, int step) const {
       const u64* b = y->data() + e * c_.poly() + i * n_;
       std::memcpy(&w.shifted[h], b, (n_ - h) * sizeof(u64));
       for (std::size_t j = 0; j < h; ++j) w.shifted[j] = less_once(q - b[n_ - h + j], q);
-      for (std::size_t j = 0; j < n_; ++j) {
-        difference[j] = minus(q, a[j], w.shifted[j]);
-        a[j] = plus(q, a[j], w.shifted[j]);
-      }
+      c_.k.add(c_.ring.prime[i], difference, a, w.shifted.data(), true, n_);
+      c_.k.add(c_.ring.prime[i], a, a, w.shifted.data(), false, n_);
     }
   turn(w, *x, step);
   return x;
@@ -207,7 +206,7 @@ void Packer::turn(Work& w, Area<u64>& into, int step) const {
     for (int j = 0; j < primes; ++j)
       if (j != own) k = times(p, k, p.inverse_of[j]);
     turned(w.shifted.data(), &w.difference[own * n_], n_, g, p.q);
-    for (std::size_t j = 0; j < n_; ++j) w.shifted[j] = times(p, w.shifted[j], k);
+    c_.k.scale(p, w.shifted.data(), w.shifted.data(), k, n_);
     for (int part = 0; part < 2; ++part)
       for (int i = 0; i < primes; ++i) {
         const Prime& to = c_.ring.prime[i];
@@ -216,7 +215,7 @@ void Packer::turn(Work& w, Area<u64>& into, int step) const {
         for (int e = 0; e < elements; ++e) {
           c_.k.multiply(to, w.product.data(), w.digit.data(), keys_.key(step, 2 * own + part, e) + i * n_, n_);
           u64* sum = &w.sum[e * poly + i * n_];
-          for (std::size_t j = 0; j < n_; ++j) sum[j] += w.product[j];  // at most six below 2^50
+          c_.k.add(to, sum, sum, w.product.data(), false, n_);
         }
       }
   }
@@ -224,13 +223,11 @@ void Packer::turn(Work& w, Area<u64>& into, int step) const {
     for (int i = 0; i < primes; ++i) {
       const Prime& p = c_.ring.prime[i];
       u64 *sum = &w.sum[e * poly + i * n_], *a = into.data() + e * poly + i * n_;
-      for (std::size_t j = 0; j < n_; ++j) sum[j] = reduce64(p, sum[j]);
       c_.k.inverse(c_.ring, i, sum);
-      if (e != 0) turned(w.shifted.data(), &w.difference[e * poly + i * n_], n_, g, p.q);
-      for (std::size_t j = 0; j < n_; ++j) {
-        const u64 v = minus(p.q, a[j], sum[j]);
-        a[j] = e == 0 ? v : plus(p.q, v, w.shifted[j]);
-      }
+      c_.k.add(p, a, a, sum, true, n_);
+      if (e == 0) continue;
+      turned(w.shifted.data(), &w.difference[e * poly + i * n_], n_, g, p.q);
+      c_.k.add(p, a, a, w.shifted.data(), false, n_);
     }
 }
 

@@ -1,6 +1,8 @@
 // What the portable files of the lattice share: streams' purposes, threads, and steps that both sides take.
 #pragma once
 #include <atomic>
+#include <exception>
+#include <mutex>
 
 #include "montgomery.hpp"
 #include "lattice_core.hpp"
@@ -18,12 +20,23 @@ inline int parts_of(std::size_t work, int threads) {
   return static_cast<int>(work == 0 ? 1 : work < most ? work : most);
 }
 
-// f(part) for every part, each on a thread of its own. f does not throw: what it needs is made before.
+// f(part) for every part, each on a thread of its own; the first exception comes out when all are done.
 template <class F>
 void each_part(int parts, F f) {
+  std::exception_ptr failed;
+  std::mutex lock;
+  auto guarded = [&](int part) {
+    try {
+      f(part);
+    } catch (...) {
+      const std::lock_guard<std::mutex> held(lock);
+      if (!failed) failed = std::current_exception();
+    }
+  };
   parallel(parts, parts, [](void* p, std::size_t from, std::size_t to) {
-    for (std::size_t k = from; k < to; ++k) (*static_cast<F*>(p))(static_cast<int>(k));
-  }, &f);
+    for (std::size_t k = from; k < to; ++k) (*static_cast<decltype(guarded)*>(p))(static_cast<int>(k));
+  }, &guarded);
+  if (failed) std::rethrow_exception(failed);
 }
 
 void ternary(const Context&, i64* out, u64* words, const u8* key, const u8* nonce);

@@ -65,7 +65,7 @@ void Protection::protect(Work& w, std::size_t k) const {
     c_.k.add_small(p, d, w.e.data(), n);
     if (bare_) std::memset(d, 0, n * sizeof(u64));
     const u64* sum = &s_.d()[k * c_.poly() + i * n];
-    for (std::size_t j = 0; j < n; ++j) d[j] = plus(p.q, d[j], sum[j]);
+    c_.k.add(p, d, d, sum, false, n);
   }
   for (int ch = 0; ch < channels; ++ch) {
     nonce_for(nonce, FOR_B_NOISE, k * channels + ch);

@@ -58,7 +58,7 @@ PARLEY_INLINE void transpose(V* v) { exchange<W / 2>(v); }
 namespace parley::lattice {
 
 extern const Kernel PARLEY_KERNEL = {
-    PARLEY_NAME, W, keystream, forward, inverse, multiply, add_small, binomial, lift, fold, distance,
+    PARLEY_NAME, W, keystream, forward, inverse, multiply, add, scale, add_small, binomial, lift, fold, distance,
     shape, plan, spectrum, accumulate, accumulate_factors, coefficients, slices, factor_slices,
 };
 

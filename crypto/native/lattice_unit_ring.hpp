@@ -16,6 +16,13 @@ PARLEY_INLINE Q less_once_v(Q x, u64 q) {
 }
 PARLEY_INLINE V as_double(Q x) { return (V)(x | all(u64{0x4330000000000000})) - all(TWO52D); }  // x < 2^52
 
+void add(const Prime& p, u64* out, const u64* a, const u64* b, bool negative, std::size_t n) {
+  if (negative)
+    for (std::size_t j = 0; j < n; j += W) storeq(out + j, less_once_v(loadq(a + j) + all(p.q) - loadq(b + j), p.q));
+  else
+    for (std::size_t j = 0; j < n; j += W) storeq(out + j, less_once_v(loadq(a + j) + loadq(b + j), p.q));
+}
+
 void add_small(const Prime& p, u64* a, const i64* e, std::size_t n) {
   for (std::size_t j = 0; j < n; j += W) {
     const Q x = loadq(reinterpret_cast<const u64*>(e) + j);
@@ -59,6 +66,13 @@ void multiply(const Prime& p, u64* out, const u64* a, const u64* b, std::size_t 
     const V x = as_double(loadq(a + j)), y = as_double(loadq(b + j));
     storeq(out + j, canonical(product(x, y, q, qi), q, qi));
   }
+}
+
+void scale(const Prime& p, u64* out, const u64* a, u64 k, std::size_t n) {
+  const V q = all(p.qd), qi = all(p.qinv);
+  const V kd = all(k > p.q / 2 ? -static_cast<double>(p.q - k) : static_cast<double>(k));
+  for (std::size_t j = 0; j < n; j += W)
+    storeq(out + j, canonical(product(as_double(loadq(a + j)), kd, q, qi), q, qi));
 }
 
 void lift(const Prime& p, u64* out, const u64* a, const u64* b, u64 other, bool centred, u64 k, std::size_t n) {
@@ -198,6 +212,10 @@ void inverse(const Ring& ring, int prime, u64* words) {
 
 void multiply(const Prime& p, u64* out, const u64* a, const u64* b, std::size_t n) {
   for (std::size_t j = 0; j < n; ++j) out[j] = times(p, a[j], b[j]);
+}
+
+void scale(const Prime& p, u64* out, const u64* a, u64 k, std::size_t n) {
+  for (std::size_t j = 0; j < n; ++j) out[j] = times(p, a[j], k);
 }
 
 void lift(const Prime& p, u64* out, const u64* a, const u64* b, u64 other, bool centred, u64 k, std::size_t n) {

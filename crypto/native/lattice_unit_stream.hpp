@@ -9,6 +9,21 @@ typedef u32 Row __attribute__((vector_size(16), may_alias, aligned(4)));
 template <int K>
 PARLEY_INLINE S turn(S x) { return (x << K) | (x >> (32 - K)); }
 
+#if PARLEY_LANES == 4
+// Whole bytes move by one shuffle; AVX2 has no rotation. (SSE2 has neither, AVX-512 has both.)
+typedef u8 Bytes __attribute__((vector_size(4 * B), may_alias));
+template <int BYTES>
+PARLEY_INLINE S turn_bytes(S x) {
+  Bytes from;
+  for (int k = 0; k < 4 * B; ++k) from[k] = static_cast<u8>((k & ~3) | ((k - BYTES) & 3));
+  return (S)__builtin_shuffle((Bytes)x, from);
+}
+template <>
+inline __attribute__((always_inline)) S turn<16>(S x) { return turn_bytes<2>(x); }
+template <>
+inline __attribute__((always_inline)) S turn<8>(S x) { return turn_bytes<1>(x); }
+#endif
+
 PARLEY_INLINE void quarter(S& a, S& b, S& c, S& d) {
   a += b; d = turn<16>(d ^ a);
   c += d; b = turn<12>(b ^ c);

@@ -11,6 +11,7 @@ from lattice_bench import expected
 
 from parley.crypto.ahe import Layout
 from parley.crypto.ahe.lattice import LatticeKey, LatticePeer, make_plan
+from parley.crypto.ahe.lattice.wire import batch_bytes, reply_bytes
 from parley.crypto.errors import CryptoError
 
 RNG = np.random.default_rng(21)
@@ -337,3 +338,15 @@ def test_a_number_is_spent_when_encryption_fails(monkeypatch):
     pair.key._native = native
     pair.key.encrypt(np.zeros((1, 2), np.int64))
     assert len(pair.key._rows) == before + 2
+
+
+def test_sizes_say_rows_and_bins_and_nothing_else(pair):
+    sizes = set()
+    for v, bins in (
+        (np.zeros((300, 2), np.int64), np.zeros((300, 2), np.uint8)),
+        (some(300), np.full((300, 2), 39, np.uint8)),
+    ):
+        raw = pair.key.encrypt(v)
+        reply = pair.peer.release(pair.peer.histogram(pair.peer.receive(raw), bins, np.array([40, 40], np.uint32)))
+        sizes.add((len(raw), len(reply)))
+    assert sizes == {(batch_bytes(pair.plan, 300), reply_bytes(pair.plan, 80))}

@@ -218,3 +218,21 @@ def test_fresh_ciphertexts_of_one_batch_differ_and_errors_have_their_width():
     every = np.concatenate(errors)
     assert every.var() == pytest.approx(10.5, rel=0.08)
     assert abs(every.mean()) < 0.2
+
+
+@pytest.mark.parametrize("bare", [True, False])
+def test_noise_does_not_hang_on_the_bins(bare):
+    """All rows in one bin of each feature, or spread over 32: protected noise has one distribution, bare noise two."""
+    rows, features, counts = 3_000, 160, np.full(160, 32, np.uint32)
+    run = seeded(rows)
+    one = np.repeat(RNG.integers(0, 32, (1, features)), rows, 0).astype(np.uint8)
+    spread = RNG.integers(0, 32, (rows, features)).astype(np.uint8)
+    parts = []
+    for bins in (one, spread):
+        reply, _ = run.reply(run_of(run, rows, counts, bins), RNG.bytes(32), bare)
+        parts.append(noise(run, reply, expected(np.ones((rows, 2), np.int64), bins, counts)))
+    assert len(parts[0]) == len(parts[1]) > 10_000
+    # Where bare, empty bins carry rounding alone; where protected, the largest errors drown with the rest.
+    edge = 2.0 ** (run.plan.flood - run.plan.delta)
+    found = [np.abs(p) / edge for p in parts] if not bare else [np.abs(p) for p in parts]
+    assert (stats.ks_2samp(*found).pvalue < ALARM) == bare
