@@ -22,8 +22,8 @@ from parley.protocols.psi import ecdh
 from parley.protocols.psi.ecdh import ECDH
 from parley.protocols.psi.ids import IdColumn
 
-PAIRS = 20_000
-BAR = 0.52
+PAIRS, BAR = 20_000, 0.52
+FEWER, HIGHER = 4_000, 0.545  # the same distance from chance
 MINE, THEIRS = ["a", "b", "c", "d"], ["d", "x", "b"]
 CAST = Cast({"receiver": "r", "sender": ["s"]})
 KINDS = {s.message.TAG: s.message for s in ECDH.steps}
@@ -84,12 +84,16 @@ def simulated(way: str, me: str, pairs: int) -> list[dict[str, np.ndarray]]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("way", WAYS)
-def test_nobody_tells_a_real_intersection_from_a_simulated_one(way):
-    views = real(way, PAIRS, {})
-    found = {me: told_apart(views[me], simulated(way, me, PAIRS)) for me in ("r", "s")}
+@pytest.mark.parametrize(
+    ("way", "pairs", "bar"),
+    [("both with a floor", PAIRS, BAR), ("below the floor", FEWER, HIGHER), ("one-sided", FEWER, HIGHER)],
+)
+def test_nobody_tells_a_real_intersection_from_a_simulated_one(way, pairs, bar):
+    """All messages are in the first way, in runs of twenty thousand; the others send a part of the same messages."""
+    views = real(way, pairs, {})
+    found = {me: told_apart(views[me], simulated(way, me, pairs)) for me in ("r", "s")}
     print(way, found)
-    assert all(a < BAR for by_learner in found.values() for a in by_learner.values())
+    assert all(a < bar for by_learner in found.values() for a in by_learner.values())
 
 
 LEAKS = {

@@ -30,14 +30,14 @@ from parley.protocols.psi import vole
 from parley.protocols.psi.ids import IdColumn
 from parley.protocols.psi.vole import VOLE
 
-PAIRS = 20_000
-BAR = 0.52
+PAIRS, BAR = 20_000, 0.52
+FEWER, HIGHER = 4_000, 0.545  # the same distance from chance
 FEW = 400
 IDS = {"r": ("a", "b", "c", "d"), "s": ("d", "x", "b")}
 CAST = Cast({"receiver": "r", "sender": "s"})
 KINDS = {s.message.TAG: s.message for s in VOLE.steps}
-DIRECT, TREES = "each element by transfers, told to both", "by trees, one-sided"
-WAYS = {DIRECT: {"id": "id"}, TREES: {"id": "id", "result": "receiver", "profile": "fast"}}
+TREES, DIRECT = "by trees, told to both", "each element by transfers, one-sided"
+WAYS = {TREES: {"id": "id", "profile": "fast"}, DIRECT: {"id": "id", "result": "receiver"}}
 SEES = {"r": sim.receiver_sees, "s": sim.sender_sees}
 IS_SENT = {"r": sim.receiver_is_sent, "s": sim.sender_is_sent}
 COMMON = {"r": (1, 3), "s": (0, 2)}  # places of b and d
@@ -110,12 +110,13 @@ def simulated(way: str, me: str, pairs: int) -> list[dict[str, np.ndarray]]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("way", WAYS)
-def test_nobody_tells_a_real_intersection_from_a_simulated_one(way):
-    views = real(way, PAIRS, {})
-    found = {me: told_apart(views[me], simulated(way, me, PAIRS)) for me in ("r", "s")}
+@pytest.mark.parametrize(("way", "pairs", "bar"), [(TREES, PAIRS, BAR), (DIRECT, FEWER, HIGHER)])
+def test_nobody_tells_a_real_intersection_from_a_simulated_one(way, pairs, bar):
+    """All messages are in the first way; the second sends some of them, from a store that is masked by noise itself."""
+    views = real(way, pairs, {})
+    found = {me: told_apart(views[me], simulated(way, me, pairs)) for me in ("r", "s")}
     print(way, found)
-    assert all(a < BAR for by_learner in found.values() for a in by_learner.values())
+    assert all(a < bar for by_learner in found.values() for a in by_learner.values())
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -204,7 +205,7 @@ LEAKS = {
     "the receiver's free slots have no mask": ({}, masked_where_used, "s", DIRECT),
     "the receiver's elements have no keystream": ({}, no_keystream, "s", DIRECT),
     "the receiver's choices have no keystream": ({}, no_choice_stream, "s", TREES),
-    "the common records come in the receiver's order": ({"r": Unshuffled}, nothing, "s", DIRECT),
+    "the common records come in the receiver's order": ({"r": Unshuffled}, nothing, "s", TREES),
 }
 
 
