@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from classifiers import told_apart
-from manyruns import one_run
+from manyruns import accepted_in_one_run
 from seeded import Seeded, Unblinded, Unshuffled
 from simulators import psi_ecdh as sim
 
@@ -26,7 +26,6 @@ PAIRS, BAR = 20_000, 0.52
 FEWER, HIGHER = 4_000, 0.545  # the same distance from chance
 MINE, THEIRS = ["a", "b", "c", "d"], ["d", "x", "b"]
 CAST = Cast({"receiver": "r", "sender": ["s"]})
-KINDS = {s.message.TAG: s.message for s in ECDH.steps}
 WAYS = {
     "both with a floor": {"id": "id", "floor": 2},
     "below the floor": {"id": "id", "floor": 3},
@@ -55,10 +54,9 @@ def real(
     async def many() -> None:
         for k in range(pairs):
             rngs = {p: planted.get(p, Seeded)(way, k, p) for p in roles}
-            _, transcript = await one_run(CAST, params, roles, rngs)
+            got = await accepted_in_one_run(CAST, params, roles, rngs)
             for me in who:
-                got = [e for e in transcript if e.address.receiver == me and not e.last]
-                out[me].append(SEES[me]([KINDS[e.address.tag].decode(e.body, {}) for e in got], rngs[me]))
+                out[me].append(SEES[me](got[me], rngs[me]))
 
     asyncio.run(many())
     return out
