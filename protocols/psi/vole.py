@@ -348,6 +348,8 @@ async def sender(s: Session, column: IdColumn) -> Found:
         s.progress(1, 3, "correlation")
         order = await _tag(s, peer, column, agreed, vole)
     closing = await s.recv(peer, Closing)
+    if (closing.count > 0) != (closing.outcome == "ok" and s.params.result == "both"):
+        raise _wrong(s, peer, "closed with a count that its outcome does not go with")
     if s.params.result == "receiver":
         return Found("ok" if closing.outcome == "ok" else "empty")
     if closing.outcome == "empty":

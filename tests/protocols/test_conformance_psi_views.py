@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from classifiers import told_apart
-from manyruns import one_run
+from manyruns import accepted_in_one_run
 from seeded import Seeded, Unblinded, Unshuffled
 from simulators import psi_ecdh as sim
 
@@ -22,11 +22,10 @@ from parley.protocols.psi import ecdh
 from parley.protocols.psi.ecdh import ECDH
 from parley.protocols.psi.ids import IdColumn
 
-PAIRS = 20_000
-BAR = 0.52
+PAIRS, BAR = 20_000, 0.52
+FEWER, HIGHER = 4_000, 0.545  # the same distance from chance
 MINE, THEIRS = ["a", "b", "c", "d"], ["d", "x", "b"]
 CAST = Cast({"receiver": "r", "sender": ["s"]})
-KINDS = {s.message.TAG: s.message for s in ECDH.steps}
 WAYS = {
     "both with a floor": {"id": "id", "floor": 2},
     "below the floor": {"id": "id", "floor": 3},
@@ -55,10 +54,9 @@ def real(
     async def many() -> None:
         for k in range(pairs):
             rngs = {p: planted.get(p, Seeded)(way, k, p) for p in roles}
-            _, transcript = await one_run(CAST, params, roles, rngs)
+            got = await accepted_in_one_run(CAST, params, roles, rngs)
             for me in who:
-                got = [e for e in transcript if e.address.receiver == me and not e.last]
-                out[me].append(SEES[me]([KINDS[e.address.tag].decode(e.body, {}) for e in got], rngs[me]))
+                out[me].append(SEES[me](got[me], rngs[me]))
 
     asyncio.run(many())
     return out
@@ -84,12 +82,16 @@ def simulated(way: str, me: str, pairs: int) -> list[dict[str, np.ndarray]]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("way", WAYS)
-def test_nobody_tells_a_real_intersection_from_a_simulated_one(way):
-    views = real(way, PAIRS, {})
-    found = {me: told_apart(views[me], simulated(way, me, PAIRS)) for me in ("r", "s")}
+@pytest.mark.parametrize(
+    ("way", "pairs", "bar"),
+    [("both with a floor", PAIRS, BAR), ("below the floor", FEWER, HIGHER), ("one-sided", FEWER, HIGHER)],
+)
+def test_nobody_tells_a_real_intersection_from_a_simulated_one(way, pairs, bar):
+    """All messages are in the first way, in runs of twenty thousand; the others send a part of the same messages."""
+    views = real(way, pairs, {})
+    found = {me: told_apart(views[me], simulated(way, me, pairs)) for me in ("r", "s")}
     print(way, found)
-    assert all(a < BAR for by_learner in found.values() for a in by_learner.values())
+    assert all(a < bar for by_learner in found.values() for a in by_learner.values())
 
 
 LEAKS = {

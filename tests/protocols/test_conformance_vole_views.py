@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from classifiers import told_apart
-from manyruns import Quick, one_run
+from manyruns import Quick, accepted_in_one_run
 from seeded import Seeded, Unblinded, Unshuffled
 from simulators import psi_vole as sim
 
@@ -30,14 +30,13 @@ from parley.protocols.psi import vole
 from parley.protocols.psi.ids import IdColumn
 from parley.protocols.psi.vole import VOLE
 
-PAIRS = 20_000
-BAR = 0.52
+PAIRS, BAR = 20_000, 0.52
+FEWER, HIGHER = 4_000, 0.545  # the same distance from chance
 FEW = 400
 IDS = {"r": ("a", "b", "c", "d"), "s": ("d", "x", "b")}
 CAST = Cast({"receiver": "r", "sender": "s"})
-KINDS = {s.message.TAG: s.message for s in VOLE.steps}
-DIRECT, TREES = "each element by transfers, told to both", "by trees, one-sided"
-WAYS = {DIRECT: {"id": "id"}, TREES: {"id": "id", "result": "receiver", "profile": "fast"}}
+TREES, DIRECT = "by trees, told to both", "each element by transfers, one-sided"
+WAYS = {TREES: {"id": "id", "profile": "fast"}, DIRECT: {"id": "id", "result": "receiver"}}
 SEES = {"r": sim.receiver_sees, "s": sim.sender_sees}
 IS_SENT = {"r": sim.receiver_is_sent, "s": sim.sender_is_sent}
 COMMON = {"r": (1, 3), "s": (0, 2)}  # places of b and d
@@ -89,11 +88,9 @@ def real(way: str, pairs: int, planted: dict[str, type[Seeded]], who: str = "rs"
     async def many() -> None:
         for k in range(pairs):
             coins = {p: partial(planted.get(p, Seeded), way, k, p) for p in ROLES}
-            _, transcript = await one_run(CAST, params, ROLES, {p: c() for p, c in coins.items()})
+            got = await accepted_in_one_run(CAST, params, ROLES, {p: c() for p, c in coins.items()})
             for me in who:
-                got = [e for e in transcript if e.address.receiver == me and not e.last]
-                messages = [KINDS[e.address.tag].decode(e.body, {}) for e in got]
-                out[me].append(SEES[me](messages, known[me], coins[me], IDS["s" if me == "r" else "r"]))
+                out[me].append(SEES[me](got[me], known[me], coins[me], IDS["s" if me == "r" else "r"]))
 
     asyncio.run(many())
     return out
@@ -110,12 +107,13 @@ def simulated(way: str, me: str, pairs: int) -> list[dict[str, np.ndarray]]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("way", WAYS)
-def test_nobody_tells_a_real_intersection_from_a_simulated_one(way):
-    views = real(way, PAIRS, {})
-    found = {me: told_apart(views[me], simulated(way, me, PAIRS)) for me in ("r", "s")}
+@pytest.mark.parametrize(("way", "pairs", "bar"), [(TREES, PAIRS, BAR), (DIRECT, FEWER, HIGHER)])
+def test_nobody_tells_a_real_intersection_from_a_simulated_one(way, pairs, bar):
+    """All messages are in the first way; the second sends some of them, from a store that is masked by noise itself."""
+    views = real(way, pairs, {})
+    found = {me: told_apart(views[me], simulated(way, me, pairs)) for me in ("r", "s")}
     print(way, found)
-    assert all(a < BAR for by_learner in found.values() for a in by_learner.values())
+    assert all(a < bar for by_learner in found.values() for a in by_learner.values())
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -131,13 +129,15 @@ def test_without_a_leak_few_pairs_show_nothing(way):
 class NoDelta(Seeded):
     """Planted: the sender's secret factor is zero, so that anybody works out the tags of any id."""
 
-    def bytes(self, n: int) -> bytes:
-        return bytes(16) if n == 16 and not self.noted else super().bytes(n)
+    def __init__(self, *seed: object) -> None:
+        super().__init__(*seed)
+        self.drawn = False
 
-    @property
-    def noted(self) -> bool:
-        first, self.scalars = bool(self.scalars), [*self.scalars, 0]
-        return first
+    def bytes(self, n: int) -> bytes:
+        if n == 16 and not self.drawn:  # the first of this size is the factor
+            self.drawn = True
+            return bytes(16)
+        return super().bytes(n)
 
 
 class OneRoot(Seeded):
@@ -151,9 +151,9 @@ def its_order(monkeypatch):
     monkeypatch.setattr(evaluation, "secret_order", lambda n, rng: np.arange(n, dtype=np.uint32))
 
 
-def bare_store(monkeypatch):
-    ours = evaluation.masked_store
-    monkeypatch.setattr(evaluation, "masked_store", lambda form, keys, a: ours(form, keys, 0 * a))
+def no_noise(monkeypatch):
+    """What the receiver's store is masked with is zero."""
+    monkeypatch.setattr(correlation, "_nonzero", lambda rng, n: np.zeros(n, np.uint64))
 
 
 def masked_where_used(monkeypatch):
@@ -200,11 +200,11 @@ LEAKS = {
     "the sender's factor is zero": ({"s": NoDelta}, nothing, "r", DIRECT),
     "the sender's trees have one root": ({"s": OneRoot}, nothing, "r", TREES),
     "a tag's lowest bit marks an id": ({}, low_bit_in_tags, "r", DIRECT),
-    "the receiver's store has no mask": ({}, bare_store, "s", TREES),
+    "the receiver's store has no mask": ({}, no_noise, "s", TREES),
     "the receiver's free slots have no mask": ({}, masked_where_used, "s", DIRECT),
     "the receiver's elements have no keystream": ({}, no_keystream, "s", DIRECT),
     "the receiver's choices have no keystream": ({}, no_choice_stream, "s", TREES),
-    "the common records come in the receiver's order": ({"r": Unshuffled}, nothing, "s", DIRECT),
+    "the common records come in the receiver's order": ({"r": Unshuffled}, nothing, "s", TREES),
 }
 
 

@@ -181,6 +181,8 @@ WRONG = {
     ),
     "a longer store": (vole.Masked, lambda v: vole.Masked(np.append(v.slots, v.slots[:1])), "protocol_violation"),
     "longer tags": (vole.Tags, lambda v: vole.Tags(np.zeros((len(v.tags), 9), np.uint8)), "protocol_violation"),
+    "ok with nothing in common": (vole.Closing, lambda v: vole.Closing("ok", 0), "protocol_violation"),
+    "empty with a count": (vole.Closing, lambda v: vole.Closing("empty", v.count), "protocol_violation"),
     "places that do not exist": (vole.Common, lambda v: vole.Common(v.positions + np.uint32(9)), "protocol_violation"),
     "a place twice": (vole.Common, lambda v: vole.Common(np.zeros_like(v.positions)), "protocol_violation"),
 }
@@ -195,6 +197,14 @@ def test_wrong_messages_are_refused_and_name_the_peer(name):
     with pytest.raises(ParleyError) as e:
         run(data, Setting(fault=spoiled(kind, index, change)))
     assert (e.value.code, e.value.party) == (code, whole[index].address.sender)
+
+
+def test_a_sender_that_may_not_be_told_a_count_refuses_one():
+    data = inputs(["a", "b", "c"], ["b", "c"])
+    index = found_at(run(data, result="receiver").transcript, vole.Closing)
+    with pytest.raises(ParleyError) as e:
+        run(data, Setting(fault=spoiled(vole.Closing, index, lambda v: vole.Closing("ok", 2))), result="receiver")
+    assert (e.value.code, e.value.party) == ("protocol_violation", "hospital")
 
 
 def test_roles_in_processes_of_their_own_find_the_same():

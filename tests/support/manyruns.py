@@ -13,8 +13,9 @@ from typing import Any
 
 from parley.crypto.prg import Rng
 from parley.protocols.kit import Cast, Session
+from parley.protocols.kit.message import Message
 from parley.protocols.kit.session import Context
-from parley.wire.envelope import Envelope
+from parley.wire.envelope import Envelope, Path
 
 Role = Callable[[Session], Awaitable[Any]]
 
@@ -40,10 +41,18 @@ class End:
 
 
 class Quick(Session):
-    """A session that computes where it stands."""
+    """A session that computes where it stands, and keeps what it accepted."""
+
+    def __init__(self, context: Context, path: Path = ()) -> None:
+        super().__init__(context, path)
+        self.accepted: list[Message] = []
 
     async def compute(self, f, *args, **kwargs):
         return f(*args, **kwargs)
+
+    def _decode(self, *args):
+        self.accepted.append(super()._decode(*args))
+        return self.accepted[-1]
 
     def at(self, **loop: int) -> Quick:
         return Quick(self._context, self._path + tuple(loop.items()))
@@ -53,10 +62,28 @@ async def one_run(
     cast: Cast, params: Any, roles: Mapping[str, Role], rngs: Mapping[str, Rng]
 ) -> tuple[dict[str, Any], list[Envelope]]:
     """Every party's output and the transcript."""
+    wire, sessions = _seated(cast, params, roles, rngs)
+    done = await _played(roles, sessions)
+    return dict(zip(roles, done, strict=True)), wire.transcript
+
+
+async def accepted_in_one_run(
+    cast: Cast, params: Any, roles: Mapping[str, Role], rngs: Mapping[str, Rng]
+) -> dict[str, list[Message]]:
+    """The messages that each party accepted outside of loops, in their order."""
+    _, sessions = _seated(cast, params, roles, rngs)
+    await _played(roles, sessions)
+    return {p: s.accepted for p, s in sessions.items()}
+
+
+def _seated(cast, params, roles, rngs) -> tuple[Wire, dict[str, Quick]]:
     wire = Wire()
     contexts = {
         p: Context("local", "step", 1, p, cast, params, bytes(32), End(wire, p), None, rngs.get(p) or Rng())
         for p in roles
     }
-    done = await asyncio.wait_for(asyncio.gather(*(roles[p](Quick(contexts[p])) for p in roles)), 60)
-    return dict(zip(roles, done, strict=True)), wire.transcript
+    return wire, {p: Quick(c) for p, c in contexts.items()}
+
+
+async def _played(roles: Mapping[str, Role], sessions: Mapping[str, Quick]) -> list[Any]:
+    return await asyncio.wait_for(asyncio.gather(*(roles[p](sessions[p]) for p in roles)), 60)

@@ -54,18 +54,18 @@ def receiver_is_sent(ids: Sequence[str], known: Learnt, own: Seeded, rng: Seeded
         order, key = own.permutation(known.own), curve.random_scalar(own)
         # Of the first round the receiver learns a count alone: which of its ids they are is the simulator's guess.
         guess = rng.permutation(known.own)[: len(known.common)]
-        out += _answer([ids[i] for i in order], [ids[i] for i in guess], known.other, key, rng, ecdh.ProbeDouble)
+        out += _answer([ids[i] for i in order], guess, known.other, key, rng, ecdh.ProbeDouble)
         if known.outcome == "below_floor":
             return out
     order, key = own.permutation(known.own), curve.random_scalar(own)
-    common = [ids[i] for i in known.common]
+    common = np.argsort(order)[list(known.common)]
     return out + _answer([ids[i] for i in order], common, known.other, key, rng, ecdh.DoubleBlinded)
 
 
 def _answer(asked, common, other: int, key: bytes, rng: Seeded, kind) -> list[Message]:
-    theirs = curve.random_scalar(rng)
-    double = curve.multiply(hashed(asked, key), theirs)
-    mine = np.concatenate([np.empty((0, 32), np.uint8), *([hashed(common, theirs)] if len(common) else [])])
+    """`common` are places among those asked."""
+    single = hashed(asked, curve.random_scalar(rng))
+    double, mine = curve.multiply(single, key), single[common]
     rest = random_points(other - len(common), rng) if other > len(common) else mine[:0]
     shown = np.concatenate([mine, rest])[rng.permutation(other)]
     if kind is ecdh.ProbeDouble:

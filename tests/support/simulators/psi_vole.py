@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import pyarrow as pa
-from classifiers import blocks
 from seeded import Seeded
 
 from parley.crypto import curve, okvs
@@ -22,7 +20,6 @@ from parley.crypto.prg import Keystream
 from parley.crypto.vole import correlation, evaluation
 from parley.protocols.kit.message import Message
 from parley.protocols.psi import vole
-from parley.protocols.psi.ids import IdColumn
 
 Coins = Callable[[], Seeded]  # the role's own source, from its beginning
 Agree = Callable[[int, int, bytes, bytes], vole.Agreed]
@@ -77,7 +74,7 @@ class Learnt:
     agree: Agree = field(repr=False)
 
     def keys(self, agreed: vole.Agreed, ids: Sequence[str] | None = None) -> okvs.Keys:
-        return vole._keys(IdColumn(pa.array(self.ids if ids is None else ids), np.empty(0, np.int64)), agreed.salt)
+        return okvs.keys_of(curve.Ids.from_list([i.encode() for i in ids or self.ids]), agreed.salt)
 
 
 def random_words(rng: Seeded, *shape: int) -> np.ndarray:
@@ -134,14 +131,13 @@ def receiver_sees(
         pads = state._pads.reshape(*known_side.shape[:2], 16)
         for name, side in (("known", known_side), ("hidden", 1 - known_side)):
             sums = np.take_along_axis(opened.sides, side, axis=2)[:, :, 0]
-            out |= {f"{name} raw": sums.reshape(-1, 16)[:FEW], f"{name} sums": (sums ^ pads).reshape(-1, 16)[:FEW]}
-        bare = opened.totals ^ state._small.view(np.uint8)
-        out |= {"totals": opened.totals[:FEW], "totals bare": bare[:FEW]}
+            out[name] = (sums ^ pads).reshape(-1, 16)[:FEW]
+        out["totals"] = (opened.totals ^ state._small.view(np.uint8))[:FEW]
     state.finish(correlation.Sums(opened.sides, opened.totals))
-    for name, ids in (("where", known.ids), ("guessed", guesses)):
-        own = evaluation.own_tags(agreed.form, known.keys(agreed, ids), state.c, agreed.context, agreed.tag)
-        out[name] = evaluation.matches(own, tags)
-    return out
+    keys = known.keys(agreed, [*known.ids, *guesses])
+    own = evaluation.own_tags(agreed.form, keys, state.c, agreed.context, agreed.tag)
+    mine = len(known.ids)
+    return {**out, "where": evaluation.matches(own[:mine], tags), "guessed": evaluation.matches(own[mine:], tags)}
 
 
 # ---------------------------------------------------------------- sender
@@ -223,24 +219,23 @@ class Transfer:
         context = sender.bytes(32)
         self.choice = int(chooser.bytes(1)[0] & 1)
         self._sender = BaseSender(1, context, sender)
-        self._scalar, self.offer = self._sender._scalar, self._sender.offer
+        self.offer = self._sender.offer
         self._chooser = BaseChooser(np.array([self.choice], np.uint8), context, chooser)
 
     def real(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """The views of the sender and of the chooser."""
         reply, key = self._chooser.reply(self.offer)
         pair = self._sender.keys(reply)[0]
-        return self._sender_sees(reply), self._chooser_sees(self.offer, key, pair[1 - self.choice])
+        return self._sender_sees(reply, pair), self._chooser_sees(self.offer, key, pair[1 - self.choice])
 
     def simulated(self, rng: Seeded) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         points = random_points(2, rng)
         _, key = self._chooser.reply(points[0].tobytes())
-        return self._sender_sees(points[1:]), self._chooser_sees(points[0].tobytes(), key, random_bytes(rng, 16))
+        pair = self._sender.keys(points[1:])[0]
+        return self._sender_sees(points[1:], pair), self._chooser_sees(points[0].tobytes(), key, random_bytes(rng, 16))
 
-    def _sender_sees(self, reply: np.ndarray) -> dict[str, np.ndarray]:
-        away = curve.subtract(reply, np.frombuffer(self.offer, np.uint8).reshape(1, 32))
-        shared = [curve.multiply(x, self._scalar) for x in (reply, away)]
-        return {"reply": reply, "shared": blocks(shared), "choice": np.array([self.choice])}
+    def _sender_sees(self, reply: np.ndarray, pair: np.ndarray) -> dict[str, np.ndarray]:
+        return {"reply": reply, "keys": pair, "choice": np.array([self.choice])}
 
     def _chooser_sees(self, offer: bytes, key: np.ndarray, other: np.ndarray) -> dict[str, np.ndarray]:
         return {
