@@ -287,6 +287,8 @@ async def sender(s: Session, column: IdColumn) -> Found:
     await out.close()
     await _send_hashed(s, peer, Theirs, column, order, key)
     closing = await s.recv(peer, Closing)
+    if (closing.count > 0) != (closing.outcome == "ok" and s.params.result == "both"):
+        raise _wrong(s, peer, "closed with a count that its outcome does not go with")
     if closing.outcome != "ok" or s.params.result == "receiver":
         empty = np.empty(0, dtype=np.int64) if closing.outcome == "empty" and s.params.result == "both" else None
         return Found(_named(closing.outcome), empty)

@@ -123,7 +123,7 @@ def test_changed_messages_on_real_ciphertexts(monkeypatch):
 
     monkeypatch.undo()
     key = ahe.generate("paillier", 2048)
-    monkeypatch.setattr(scheme, "generate", lambda name, bits: key)
+    monkeypatch.setattr(scheme, "generate", lambda terms: key)
     coverage = fuzz("gbdt/vertical regression", 4000, 400)
     judge(coverage)
     assert coverage.ends(coverage.deep)["error: bad_ciphertext"] > 0

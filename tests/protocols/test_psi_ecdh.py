@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import unicodedata
 
 import numpy as np
@@ -14,7 +15,7 @@ from parley.protocols.kit import StepInputs, run_local
 from parley.protocols.kit import conformance as c
 from parley.protocols.kit.local import Setting
 from parley.protocols.psi import ecdh
-from parley.protocols.psi.ecdh import ECDH
+from parley.protocols.psi.ecdh import ECDH, Closing
 from parley.protocols.psi.ids import matches
 from parley.wire.errors import ParleyError
 
@@ -250,3 +251,24 @@ class Keys(Unshuffled):
         value = super().scalar_below(q)
         self.scalar = (value + 1).to_bytes(32, "little")
         return value
+
+
+@pytest.mark.parametrize(
+    ("result", "outcome", "count"),
+    [
+        ("both", "ok", 0),
+        ("both", "empty", 2),
+        ("both", "below_floor", 2),
+        ("receiver", "ok", 2),
+        ("receiver", "empty", 1),
+    ],
+)
+def test_a_closing_whose_count_and_outcome_do_not_go_together_is_refused(result, outcome, count):
+    def other(envelope, now):
+        if now == "before" and envelope.address.tag == Closing.TAG:
+            return dataclasses.replace(envelope, body=Closing(outcome, count).encode())
+        return envelope
+
+    with pytest.raises(ParleyError) as caught:
+        run(inputs(["a", "b", "c"], ["b", "c", "d"]), Setting(fault=other, patience=2), result=result)
+    assert caught.value.code == "protocol_violation"
