@@ -162,9 +162,9 @@ def on(name: str, database: str | None) -> list[Row]:
 def control_rows() -> list[Row]:
     """On SQLite, and on PostgreSQL where it is installed."""
     OUT.mkdir(parents=True, exist_ok=True)
-    rows = on("SQLite", None)
     if (found := postgres.binaries()) is None:
         print("control plane on PostgreSQL left out: it is not installed")
-        return rows
+        return on("SQLite", None)
+    # The server is started by a fork, which gRPC's threads would not survive: so it comes before them.
     with postgres.cluster(found) as url:
-        return [*rows, *on("PostgreSQL", url)]
+        return [*on("SQLite", None), *on("PostgreSQL", url)]

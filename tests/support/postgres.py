@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 SECONDS = 60
+# The server runs as another user, which takes a real fork, and gRPC's fork handlers may abort it; a program that is
+# executed at once needs none of them. Read when gRPC is first imported.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 
 
 def binaries() -> Path | None:
