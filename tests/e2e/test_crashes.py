@@ -78,6 +78,49 @@ def test_the_coordinator_killed_in_training_goes_on_with_the_same_job(
     assert finished(job, files)["id"] == job.id
 
 
+def submitted(view: dict[str, Any]) -> bool:
+    return True
+
+
+def aligning(view: dict[str, Any]) -> bool:
+    return any(s["name"] == "align" and s["state"] not in ("waiting", "ready") for s in view["steps"])
+
+
+POINTS: list[tuple[str, Callable[[dict[str, Any]], bool]]] = [
+    ("coordinator", submitted),
+    ("telco", submitted),
+    ("lender", aligning),
+    ("coordinator", aligning),
+    ("lender", training),
+    ("telco", training),
+]
+
+
+@pytest.mark.timeout(600)
+def test_every_daemon_killed_at_several_points_resumes_or_ends_with_the_reason(
+    running: tuple[Cluster, dict[str, Path], Parley],
+) -> None:
+    cluster, files, parley = running
+    ends = []
+    for who, moment in POINTS:
+        job = parley.submit(files["job"])
+        wait_for(job, moment)
+        cluster.kill(who)
+        cluster.start(who)
+        view = job.wait(timeout=100)
+        ends.append((who, moment.__name__, view["state"], (view["reason"] or {}).get("code")))
+        if view["state"] == "failed":
+            assert view["reason"]["code"]
+            assert view["reason"]["cause"]
+            assert view["reason"]["hint"]
+        else:
+            assert view["state"] == "succeeded"
+            outcome = {**view, "results": job.results(), "egress": job.egress()}
+            assert outcome_problems(outcome, evaluation(files, SHAPE)) == []
+    print(ends)
+    assert [e[2] for e in ends].count("succeeded") >= 4, ends
+
+
 def test_a_party_that_stays_away_ends_the_job_with_the_reason(
     running: tuple[Cluster, dict[str, Path], Parley],
 ) -> None:
