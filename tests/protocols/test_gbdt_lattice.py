@@ -85,6 +85,8 @@ def test_the_plan_is_the_one_that_was_asked_for():
     params = VERTICAL.validate({"label": "y", **LATTICE}, cast)
     plan = scheme.Terms(params, 30_000, 1 << 20).plan()
     assert plan.distance_bits >= 40
+    with pytest.raises(ValueError, match="statistical_bits"):
+        VERTICAL.params(label="y", statistical_bits=39, **LATTICE)
     with pytest.raises(ValueError, match="at most 255 bins"):
         VERTICAL.params(label="y", bins=256, **LATTICE)
 
