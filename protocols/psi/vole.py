@@ -51,7 +51,7 @@ from pydantic import BaseModel, ConfigDict
 from parley.crypto import curve, okvs
 from parley.crypto.vole import correlation, evaluation
 from parley.crypto.vole import profile as profiles
-from parley.protocols.inputs import check_parties, need_columns, one_of, table_of, told
+from parley.protocols.inputs import told
 from parley.protocols.kit import (
     SEMI_HONEST,
     Cast,
@@ -61,12 +61,11 @@ from parley.protocols.kit import (
     Session,
     Sizes,
     Step,
-    StepInputs,
-    StepOutputs,
     array,
     message,
 )
-from parley.protocols.psi.ids import IdColumn, Normalise, check_id_type, id_column
+from parley.protocols.psi.ids import IdColumn, Normalise
+from parley.protocols.psi.jobs import bind
 from parley.wire.canonical import canonical, digest
 from parley.wire.errors import ParleyError
 
@@ -396,52 +395,4 @@ def _wrong(s: Session, peer: str, what: str) -> ParleyError:
     return ParleyError("protocol_violation", f"{peer} {what}.", "Compare software versions.", party=peer)
 
 
-# ---------------------------------------------------------------- jobs
-
-
-def _outputs(found: Found, column: IdColumn) -> StepOutputs:
-    if found.positions is None:
-        return StepOutputs(outcome=found.outcome)
-    rows = column.rows[found.positions]
-    return StepOutputs(keep={"rows": rows, "count": int(rows.size)}, outcome=found.outcome)
-
-
-def _column(s: Session, inputs: StepInputs) -> IdColumn:
-    name = one_of(s.params.id, s.me)
-    table = table_of(inputs, s.me)
-    need_columns([name or ""], table.column_names, s.me)
-    return id_column(table, name or "", s.params.normalise)
-
-
-@VOLE.job("receiver")
-async def receiver_job(s: Session, inputs: StepInputs) -> StepOutputs:
-    """Keeps `rows` and `count`; tells the submitter the size of the intersection."""
-    column = await s.compute(_column, s, inputs)
-    outputs = _outputs(await receiver(s, column), column)
-    outputs.result = {"intersection": outputs.keep["count"]}
-    return outputs
-
-
-@VOLE.job("sender")
-async def sender_job(s: Session, inputs: StepInputs) -> StepOutputs:
-    """Keeps `rows` and `count` when told them; tells the submitter nothing."""
-    column = await s.compute(_column, s, inputs)
-    return _outputs(await sender(s, column), column)
-
-
-def _check_params(params: Params, cast: Cast) -> None:
-    if isinstance(params.id, dict):
-        check_parties(params.id, cast.parties(), "id")
-        for party in cast.parties():
-            if party not in params.id:
-                raise ParleyError("bad_parameters", f"id names no column for {party}.", "Name one for each party.")
-
-
-def _check_data(params: Params, cast: Cast, me: str, schema: dict[str, str]) -> None:
-    column = one_of(params.id, me) or ""
-    need_columns([column], schema, me)
-    check_id_type(column, schema, me)
-
-
-VOLE.checks.append(_check_params)
-VOLE.data_checks.append(_check_data)
+bind(VOLE, receiver, sender)
