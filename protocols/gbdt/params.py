@@ -25,6 +25,7 @@ class Params(BaseModel):
     `scale_bits` are fraction bits, 20 of them with the lattice unless said otherwise. `statistical_bits` is how close,
     as a power of 1/2, all lattice answers of an attempt together must come to saying nothing beyond their sums; an
     attempt that is made again says it anew. It protects the features parties, so no submitter can ask for less than 40.
+    `packed` lattice answers are several times smaller and take longer: for slow links, and fixed with the contract.
     """
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
@@ -50,6 +51,7 @@ class Params(BaseModel):
     key_bits: Literal[2048, 3072] = 2048
     scale_bits: int = Field(default=32, ge=16, le=40)
     statistical_bits: int = Field(default=40, ge=40, le=80)
+    packed: bool = False
     share_names: bool = False
 
     @model_validator(mode="after")

@@ -28,7 +28,9 @@ class Terms:
     def plan(self) -> Plan:
         """The lattice's parameters; CryptoError "floor" or "overflow" where none fits."""
         floor = self.params.statistical_bits
-        return make_plan(self.params.layout(self.rows), max(1, self.outputs), x=LATTICE_SLOTS, floor=floor)
+        return make_plan(
+            self.params.layout(self.rows), max(1, self.outputs), x=LATTICE_SLOTS, floor=floor, packed=self.params.packed
+        )
 
 
 def generate(terms: Terms) -> ahe.SecretKey:
@@ -69,9 +71,9 @@ def weigh(terms: Terms, rows: int, batches: int, sums: int, answers: int) -> Byt
         plan = terms.plan()
         blocks = lattice.blocks_for(plan, rows) + batches
         block, head = lattice.block_size(plan), lattice.batch_bytes(plan, 0)
-        replies = (-(-sums // plan.x) + answers) * lattice.reply_size(plan)
+        replies = (lattice.replies_for(plan, sums) + answers) * lattice.reply_size(plan)
         return Bytes(
-            lattice.ELEMENTS * block + 256,
+            lattice.ELEMENTS * block + lattice.turns_size(plan) + 256,
             blocks * block + batches * head,
             replies + answers * lattice.reply_bytes(plan, 0),
         )

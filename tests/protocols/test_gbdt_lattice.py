@@ -74,6 +74,21 @@ def test_one_key_serves_several_parties_and_what_is_sent_is_within_its_cost():
     assert all(sent[place] > caps[place] / 8 for place in big)
 
 
+def test_packed_answers_grow_the_same_model_from_fewer_bytes():
+    inputs, params = three_parties(), {"label": "y", "id": "id", "trees": 1, "depth": 2, "bins": 200, **LATTICE}
+    plain, packed = (train(inputs, {**params, "packed": p}) for p in (False, True))
+    assert packed["bank"].keep["model"] == plain["bank"].keep["model"]
+    assert "packed" in packed["bank"].result["encryption"]
+    cast = Cast(CAST3)
+    flows = VERTICAL.cost(VERTICAL.validate({**params, "packed": True}, cast), cast, sizes_of(inputs))
+    caps = {(f.sender, f.receiver, f.tag): f.bytes for f in flows}
+    sizes = [bytes_by_tag(r.transcript) for r in (plain, packed)]
+    for place, total in sizes[1].items():
+        assert total <= caps[place] + 4096
+    answers = [sum(n for (_, _, tag), n in s.items() if tag == Histograms.TAG) for s in sizes]
+    assert answers[1] < answers[0] / 4
+
+
 def test_a_floor_that_no_profile_keeps_is_refused_before_anything_is_encrypted():
     with pytest.raises(ParleyError) as caught:
         train(three_parties(), {"trees": 50, "scale_bits": 40, "statistical_bits": 80, **LATTICE})
