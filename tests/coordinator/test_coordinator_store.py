@@ -2,149 +2,24 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from fake_party import Identity
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
+from store_world import DIGEST, World
 
 from parley.coordinator.lifecycle import step as steps
-from parley.coordinator.lifecycle.machine import IllegalEvent
 from parley.coordinator.store import inbox, people, schedule, submit, views
-from parley.coordinator.store.database import Database
 from parley.coordinator.store.models import AttemptRow, Base, EventRow, InboxRow, JobRow, LeaseRow, OutboxRow, VouchRow
 from parley.coordinator.store.moves import move_step
 from parley.coordinator.store.tx import Tx
-from parley.wire import contract as ct
-from parley.wire import tls
 from parley.wire.canonical import canonical
 from parley.wire.errors import ParleyError
 from parley.wire.identity import vouch
-from parley.wire.jobspec import JobSpec
 from parley.wire.pb import parley_pb2 as pb
-
-DIGEST = "0" * 64
-ROLES = {"asker": "lender", "helper": ["bureau"]}
-
-
-class Clock:
-    """Wall seconds that move only when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@dataclass
-class World:
-    db: Database
-    clock: Clock
-    who: dict[str, Identity]
-    count: int = 0
-
-    def count_rows(self, table: type[Base]) -> int:
-        return self.db.read(lambda s: int(s.scalar(select(func.count()).select_from(table)) or 0))
-
-    def submission(self, **changes: Any) -> submit.Submission:
-        step = {"uses": "test/echo", "roles": ROLES}
-        document = {
-            "name": "demo",
-            "purpose": "a test of the store",
-            "parties": {"lender": {}, "bureau": {}},
-            "steps": {"one": step, "two": {**step, "needs": "one"}},
-            "deadline": 600,
-            **changes,
-        }
-        spec = JobSpec.model_validate(document)
-        ana = self.who["ana"]
-        return submit.Submission(spec, ana.card, ct.sign_job(ana.key, spec), False, None, spec.hash().hex())
-
-    def event(self, **kind: Any) -> pb.PartyEvent:
-        self.count += 1
-        return pb.PartyEvent(id=f"e{self.count}", **kind)
-
-    def tell(self, party: str, **kind: Any) -> str:
-        return inbox.receive(self.db, party, self.event(**kind))
-
-    def mail(self, party: str) -> list[pb.Instruction]:
-        return [pb.Instruction.FromString(body) for _, body in inbox.mail(self.db, party, 0)]
-
-    def running(self) -> str:
-        """A job whose first step runs at both parties."""
-        job = self.ready()
-        assert schedule.lease_ready(self.db, {"lender": 1, "bureau": 1}) == 1
-        return job
-
-    def ready(self) -> str:
-        """A job that everybody agreed to; its first step waits for slots."""
-        job, _ = submit.submit(self.db, self.submission(), [])
-        submit.begin(self.db, job)
-        for name in ("lender", "bureau"):
-            self.tell(name, offer=pb.Offer(job=job, json=canonical(self.offer(name).model_dump(mode="json"))))
-        digest = bytes.fromhex(views.detail(self.db, job)["contract"])
-        for name in ("lender", "bureau"):
-            signature = self.who[name].key.sign(digest, ct.CONTRACT)
-            self.tell(name, signed=pb.Signed(job=job, contract_hash=digest, signature=signature))
-        for name in ("lender", "bureau"):
-            self.tell(name, agreed=pb.Agreed(job=job, contract_hash=digest))
-        return job
-
-    def offer(self, name: str, **changes: Any) -> ct.PartyOffer:
-        who = self.who[name]
-        values: dict[str, Any] = {
-            "party": name,
-            "fingerprint": who.card.fingerprint,
-            "card": who.card.to_text(),
-            "dataset": None,
-            "version": "0",
-            "code": {},
-            "declarations": {"test/echo": DIGEST},
-            "policy": DIGEST,
-            "nonce": DIGEST,
-        }
-        return ct.PartyOffer(**{**values, **changes})
-
-    def start(self, party: str) -> pb.Start:
-        return [i.start for i in self.mail(party) if i.WhichOneof("kind") == "start"][-1]
-
-    def done(self, start: pb.Start, **changes: Any) -> pb.StepDone:
-        values = {"job": start.job, "step": start.step, "attempt": start.attempt, "fence": start.fence, "outcome": "ok"}
-        return pb.StepDone(**{**values, **changes})
-
-    def step(self, job: str, name: str = "one") -> dict[str, Any]:
-        return next(s for s in views.detail(self.db, job)["steps"] if s["name"] == name)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def world(request, tmp_path) -> Iterator[World]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'coordinator.db'}"
-    else:
-        url = request.getfixturevalue("empty_postgres_url")
-    clock = Clock()
-    db = Database(url, clock)
-    db.migrate()
-    who = {n: Identity("person" if n == "ana" else "party", n) for n in ("ana", "lender", "bureau")}
-    for name, identity in who.items():
-        token = people.invite(db, name, "person" if name == "ana" else "party")
-        certified = people.Certified(f"5e{name}", clock.now + 100) if name != "ana" else None
-        identity.bearer = people.enrol(db, token, identity.card, certified)
-        if certified is not None:
-            declared = {"test/echo": bytes(32)}
-            people.arrived(db, pb.Hello(party=name, card=identity.card.message(), declarations=declared, capacity=1))
-    yield World(db, clock, who)
-    db.close()
-
-
-# ---------------------------------------------------------------- schema
 
 
 def test_the_migrations_make_exactly_the_tables_of_the_models(world):
@@ -479,131 +354,3 @@ def test_only_a_vouch_signed_by_its_own_sender_reaches_the_roster(world):
     assert world.count_rows(VouchRow) == 0
     assert world.tell("lender", vouch=good) == "done"
     assert [v.by for v in people.roster(world.db).vouches] == ["lender"]
-
-
-def test_many_at_once_wait_for_each_other_and_none_is_refused(world: World) -> None:
-    submission = world.submission()
-    with ThreadPoolExecutor(12) as pool:
-        jobs = [job for job, _ in pool.map(lambda _: submit.submit(world.db, submission, []), range(72), timeout=60)]
-    assert world.count_rows(JobRow) == len(set(jobs)) == 72
-
-
-def test_a_reader_waits_for_no_writer(world: World) -> None:
-    def work(tx: Tx) -> list[str]:
-        tx.event(job, "noted")
-        with ThreadPoolExecutor(1) as pool:
-            seen = pool.submit(views.events, world.db, job, 0).result(timeout=30)
-        return [e["kind"] for e in seen["events"]]
-
-    job, _ = submit.submit(world.db, world.submission(), [])
-    assert "noted" not in world.db.transact(work)
-    assert "noted" in [e["kind"] for e in views.events(world.db, job, 0)["events"]]
-
-
-def test_mail_is_numbered_in_the_order_in_which_it_is_committed(world: World) -> None:
-    """A reader that has seen number n asks for what comes after it, and must not pass over a slower transaction's."""
-    begun = threading.Event()
-
-    def slow(tx: Tx) -> None:
-        tx.send("lender", "j", pb.Instruction(close=pb.CloseJob(job="first")))
-        begun.set()
-        time.sleep(0.5)
-
-    def quick(tx: Tx) -> None:
-        tx.send("lender", "j", pb.Instruction(close=pb.CloseJob(job="second")))
-
-    with ThreadPoolExecutor(1) as pool:
-        writing = pool.submit(world.db.transact, slow)
-        assert begun.wait(10)
-        world.db.transact(quick)
-        seen = inbox.mail(world.db, "lender", 0)
-        writing.result(timeout=30)
-    seen += inbox.mail(world.db, "lender", seen[-1][0])
-    assert [pb.Instruction.FromString(body).close.job for _, body in seen] == ["first", "second"]
-
-
-def asked(who: Identity, name: str = "lender") -> pb.Renew:
-    """A renewal for a new transport key, signed with `who`'s identity key."""
-    csr = tls.request(tls.new_key(), name)
-    return pb.Renew(csr=csr, signature=who.key.sign(tls.renewal(name, csr), tls.RENEWAL))
-
-
-def test_a_renewal_keeps_the_certificate_that_was_shown_until_the_new_one_is_used(world: World) -> None:
-    ca, hello = tls.new_authority("test"), pb.Hello(party="lender", card=world.who["lender"].card.message())
-    world.clock.now += 1
-    missed = tls.serial(people.renew(world.db, "lender", "5elender", asked(world.who["lender"]), ca))
-    world.clock.now += 1
-    pem = people.renew(world.db, "lender", "5elender", asked(world.who["lender"]), ca)
-    assert tls.party_of(pem) == "lender"
-    for good in ("5elender", tls.serial(pem)):  # the answer may be lost, so either opens the next link
-        people.check_certificate(world.db, "lender", good)
-    people.arrived(world.db, hello, "5elender")
-    people.check_certificate(world.db, "lender", tls.serial(pem))
-    people.arrived(world.db, hello, tls.serial(pem))
-    people.check_certificate(world.db, "lender", tls.serial(pem))
-    for over in ("5elender", missed):
-        with pytest.raises(ParleyError) as error:
-            people.check_certificate(world.db, "lender", over)
-        assert error.value.code == "certificate_refused"
-    people.check_certificate(world.db, "bureau", "5ebureau")
-
-
-def test_a_renewal_needs_the_enrolled_identity_and_a_certificate_that_is_still_good(world: World) -> None:
-    ca, lender = tls.new_authority("test"), world.who["lender"]
-    broken = asked(lender)
-    broken.csr = tls.request(tls.new_key(), "lender")  # whoever holds the transport key alone cannot go on for ever
-    refusals = [(asked(Identity("party", "lender")), "bad_signature"), (broken, "bad_signature")]
-    refusals += [(asked(world.who["bureau"], "bureau"), "bad_signature")]
-    csr = b"no request"
-    signed = lender.key.sign(tls.renewal("lender", csr), tls.RENEWAL)
-    refusals += [(pb.Renew(csr=csr, signature=signed), "bad_certificate_request")]
-    for request, code in refusals:
-        with pytest.raises(ParleyError) as error:
-            people.renew(world.db, "lender", "5elender", request, ca)
-        assert error.value.code == code
-    people.revoke(world.db, "lender")
-    world.clock.now += 101
-    for party in ("lender", "bureau"):  # one is revoked, the other has expired
-        with pytest.raises(ParleyError) as error:
-            people.renew(world.db, party, f"5e{party}", asked(world.who[party], party), ca)
-        assert error.value.code == "certificate_refused"
-
-
-def test_one_move_that_is_due_and_illegal_does_not_hold_up_the_others(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    jobs = [submit.submit(world.db, world.submission(), [])[0] for _ in range(3)]
-    real = schedule.move_job
-
-    def move(tx: Tx, row: JobRow, event: object) -> None:
-        real(tx, row, event)
-        if row.id == jobs[1]:
-            raise IllegalEvent("job", event)
-
-    monkeypatch.setattr(schedule, "move_job", move)
-    world.clock.now += 601
-    assert schedule.due(world.db) == 1
-    states = [views.detail(world.db, job)["state"] for job in jobs]
-    assert states[1] == "submitted"  # and nothing of its half-way move is left
-    assert "submitted" not in (states[0], states[2])
-    assert [e["kind"] for e in views.events(world.db, jobs[1], 0)["events"]] == ["job"]
-    monkeypatch.undo()
-    assert schedule.due(world.db) == 0
-    assert views.detail(world.db, jobs[1])["state"] == states[0]
-
-
-def test_one_lease_that_cannot_be_lost_does_not_hold_up_the_others(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    jobs = [world.ready() for _ in range(2)]
-    assert schedule.lease_ready(world.db, {"lender": 2, "bureau": 2}) == 2
-    real = inbox.move_step
-
-    def move(tx: Tx, job: JobRow, row: Any, event: object) -> None:
-        if job.id == jobs[0]:
-            raise IllegalEvent("step", event)
-        real(tx, job, row, event)
-
-    monkeypatch.setattr(inbox, "move_step", move)
-    inbox.lost(world.db, "bureau", "bureau does not answer.")
-    assert [world.step(job)["state"] for job in jobs] == ["running", "settling"]
