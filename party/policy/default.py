@@ -41,4 +41,15 @@ purposes:
 
 # A dataset with fewer rows is not offered: statistics over a few people speak about each of them.
 min_rows: 100
+
+# Intersections are the protocols by which another party learns which or how many of its records are in a dataset of
+# this party's too. `runs`: how often one party may probe one dataset, every attempt counted (a replaced dataset counts
+# anew; `parley party budgets` shows what is left). `min_size`: rows that a probing party brings at least. `floor`: the
+# least floor that a step must have, under which nobody gets positions; 0 asks for none, and anything else refuses
+# protocols without a floor.
+intersections:
+  min_size: 1
+  runs: 100
+  per: receiver_dataset
+  floor: 0
 """

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parley.party.policy import document
+from parley.party.policy import document, probes
 from parley.party.policy.document import PolicyDocument, Rule
 from parley.wire.canonical import canonical, digest
 from parley.wire.declaration import Declaration
@@ -147,6 +147,10 @@ class Policy:
                 allowed = self.permits_disclosure(disclosure)
                 words = "may learn" if allowed else "would learn"
                 out.append(Verdict("disclosures", allowed, f"In step {name}, {learner} {words} {disclosure}."))
+        if probes.probers(step, declared, self._me):
+            out.append(
+                Verdict("intersections.floor", *probes.floor_word(self.document.intersections, name, step, declared))
+            )
         return out
 
 

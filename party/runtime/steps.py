@@ -52,6 +52,7 @@ class Attempt:
     over: asyncio.Event = field(default_factory=asyncio.Event)  # the child has ended
     reported: float = 0.0
     cancelled: str = ""
+    charged: bool = False  # its run is counted for those who probe this party's data
 
     @property
     def key(self) -> Key:
@@ -346,7 +347,7 @@ class Steps:
         )
 
     async def _leave(self, a: Attempt, envelope: Envelope) -> None:
-        """Gate, policy, ledger, seal, send: in this order, for every envelope that leaves."""
+        """Budget, policy, gate, ledger, seal, send: in this order, for every envelope that leaves."""
         pipe = a.pipes.get(envelope.address.receiver)
         if pipe is None:
             raise ParleyError("undeclared_message", "The step wrote to a party it has no pipe to.")
@@ -355,6 +356,9 @@ class Steps:
         await self._desk.do(a.gate.left, line, envelope)
 
     def _open_line(self, a: Attempt, envelope: Envelope) -> Any:
+        if not a.charged:
+            agreement.charge_probe(self._desk.home, a.contract, *a.key)
+            a.charged = True
         disclosure = a.gate.disclosure(envelope)
         if not self._desk.home.policy().permits_disclosure(disclosure):
             raise ParleyError(
