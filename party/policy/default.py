@@ -25,8 +25,9 @@ protocols:
 # The weakest adversary model accepted: semi-honest or malicious.
 security: semi-honest
 
-# What others may learn. `individual_updates` (one party's update, gradient or activation in clear) and `rows` are
-# never covered by a *; to allow one of them, take it out of deny and write its full name into allow.
+# What others may learn. `individual_updates` (one party's update, gradient or activation in clear), `rows`, and
+# `matched_values` (columns of the records that a lookup found) are never covered by a *; to allow one of them, take it
+# out of deny and write its full name into allow.
 disclosures:
   allow: ["*"]
   deny: [individual_updates, rows]

@@ -1,8 +1,8 @@
 """Judging a job by the policy, rule by rule.
 
-Guarantee: a job passes only when every rule allows it, and a disclosure of individual updates or rows only when the
-file names it in full. Not guaranteed: that a protocol's declaration is true of its code; the code hash and the gate
-hold it to that.
+Guarantee: a job passes only when every rule allows it, and a disclosure of individual updates, rows or their cells only
+when the file names it in full. Not guaranteed: that a protocol's declaration is true of its code; the code hash and the
+gate hold it to that.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from parley.wire.jobspec import JobSpec, StepSpec
 if TYPE_CHECKING:
     from parley.party.peers import Peers
 
-CLEAR = ("individual_updates", "rows")  # what shows one party's update, activation, gradient or row
+# What shows one party's update, activation, gradient or row, or cells of its rows.
+CLEAR = ("individual_updates", "rows", "matched_values")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import grpc
 
 from parley.crypto.box import seal_to
 from parley.party.home import PartyHome
-from parley.party.runtime import agreement, direct
+from parley.party.runtime import agreement, caches, direct
 from parley.party.runtime.desk import Desk, log, problem_message, settled, together
 from parley.party.runtime.link import Link
 from parley.party.runtime.pipes import CallEnd, End, Pipe, open_pipe
@@ -339,12 +339,15 @@ class Steps:
             cast=dict(a.cast),
             params=step.with_,
             seed=bytes.fromhex(a.contract.seed),
-            inputs=StepInputs(table, needs),
+            inputs=StepInputs(table, needs, caches.load(home.vault, self._cache(a))),
             patience=home.config.patience_s,
             resumed=resumed,
             memory_mb=home.config.step_memory_mb,
             threads=home.config.step_threads,
         )
+
+    def _cache(self, a: Attempt) -> caches.Place | None:
+        return caches.place_of(a.contract, a.contract.job_spec().steps[a.start.step], a.protocol)
 
     async def _leave(self, a: Attempt, envelope: Envelope) -> None:
         """Budget, policy, gate, ledger, seal, send: in this order, for every envelope that leaves."""
@@ -420,6 +423,7 @@ class Steps:
         """Keep what stays, seal what the submitter may read, and account for it."""
         home, start = self._desk.home, a.start
         home.store.save_output(start.job, start.step, outputs.keep)
+        caches.save(home.vault, self._cache(a), outputs.cache)
         results = [self._result(home, a, outputs.result)] if outputs.result else []
         return pb.PartyEvent(
             done=pb.StepDone(

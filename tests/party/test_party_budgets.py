@@ -148,6 +148,8 @@ def step(uses: str, roles: dict[str, Any], **with_: Any) -> StepSpec:
         (step("psi/ecdh", {"receiver": "shop", "sender": ["bank", "mill"]}), "bank", ("mill", "shop")),
         (step("psi/vole", {"receiver": "shop", "sender": "bank"}), "bank", ("shop",)),
         (step("psi/vole", {"receiver": "shop", "sender": "bank"}), "mill", ()),
+        (step("psi/lookup", {"receiver": "shop", "sender": "bank"}, columns=["v"]), "bank", ("shop",)),
+        (step("psi/lookup", {"receiver": "shop", "sender": "bank"}, columns=["v"]), "shop", ()),
         (step("gbdt/vertical", {"label": "shop", "features": ["bank"]}, label="y"), "bank", ()),
     ],
 )
@@ -163,6 +165,7 @@ def test_who_probes_follows_from_what_is_learnt(one: StepSpec, me: str, expected
         (step("psi/cardinality", {"receiver": "shop", "sender": "bank"}, floor=4), 5, False),
         (step("psi/cardinality", {"receiver": "shop", "sender": "bank"}, floor=5), 5, True),
         (step("psi/vole", {"receiver": "shop", "sender": "bank"}), 5, False),
+        (step("psi/lookup", {"receiver": "shop", "sender": "bank"}, columns=["v"]), 5, False),
         (step("psi/vole", {"receiver": "shop", "sender": "bank"}), 0, True),
     ],
 )
