@@ -178,7 +178,7 @@ def unsorted(body: bytes) -> Trace:
 WRONG = {
     "no element": (Ring, "bo", lambda b: Ring(np.full_like(Ring.decode(b, {}).points, 255)), "bad_point"),
     "the same id twice": (Ring, "ada", doubled, "duplicate_key"),
-    "a token of its own": (Common, "ada", lambda b: Common(Common.decode(b, {}).tokens ^ 4), "protocol_violation"),
+    "a token twice": (Common, "ada", lambda b: Common(Common.decode(b, {}).tokens[[0, 0]]), "protocol_violation"),
     "another count": (Closing, "ada", lambda b: Closing("ok", 3), "protocol_violation"),
     "under the floor": (Closing, "ada", lambda b: Closing("ok", 1), "protocol_violation"),
     "empty in spite of the floor": (Closing, "ada", lambda b: Closing("empty", 0), "protocol_violation"),
@@ -197,6 +197,15 @@ def test_who_misbehaves_is_named(what):
     with pytest.raises(ParleyError) as e:
         run(data, instead(kind.TAG, sender, make), floor=2)
     assert (e.value.party, e.value.code) == (sender, "protocol_violation" if kind is Hint else code)
+
+
+def test_a_token_that_is_not_there_is_refused_and_blames_nobody_alone():
+    """Whoever changed the set on its way may be as much at fault as the leader; the error names both."""
+    data = inputs(["a", "b", "c"], ["b", "c", "y"], ["c", "b", "x"])
+    with pytest.raises(ParleyError, match="ada named a common token") as e:
+        run(data, instead(Common.TAG, "ada", lambda b: Common(Common.decode(b, {}).tokens ^ 4)))
+    assert e.value.code == "protocol_violation"
+    assert e.value.party in ("bo", "cy")  # who found it
 
 
 def test_a_floor_that_the_job_does_not_have_is_refused():
