@@ -44,6 +44,7 @@ class Figures:
     binning: tuple[Binned, ...] = ()
     correlation: tuple[tuple[str, ...], tuple[tuple[float, ...], ...]] | None = None
     leakage: dict[str, float] = field(default_factory=dict)
+    points: tuple[dict[str, Any], ...] = ()  # bands as components.training.metrics_points makes them
 
 
 def find_figures(results: Results) -> Figures:
@@ -60,6 +61,7 @@ def find_figures(results: Results) -> Figures:
         binning=tuple(sorted(binning, key=lambda b: -b.iv)),
         correlation=next(iter(_read(results, _correlation)), None),
         leakage=leakage,
+        points=next(iter(_read(results, _points)), ()),
     )
 
 
@@ -84,20 +86,22 @@ def each(results: Results) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def curve(table: object, *names: str) -> list[list[float]] | None:
     """The named lists of numbers of one length >= 2, or None."""
+    if not isinstance(table, Mapping):
+        return None
     try:
-        assert isinstance(table, Mapping)
         found = [[number(v) for v in table[name]] for name in names]
-    except (AssertionError, KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
         return None
     return found if len(found[0]) >= 2 and len({len(f) for f in found}) == 1 else None
 
 
 def column(table: object, *names: str) -> list[list[float]] | None:
     """The named fields of a list of records as lists of numbers, or None."""
+    if not isinstance(table, list):
+        return None
     try:
-        assert isinstance(table, list)
         found = [[number(record[name]) for record in table] for name in names]
-    except (AssertionError, KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
         return None
     return found if found[0] else None
 
@@ -157,3 +161,14 @@ def _correlation(party: str, result: dict[str, Any]) -> tuple[tuple[str, ...], t
 
 def _leakage(party: str, result: dict[str, Any]) -> dict[str, float]:
     return {str(k): number(v) for k, v in result["leakage"].items()}
+
+
+def _points(party: str, result: dict[str, Any]) -> tuple[dict[str, Any], ...] | None:
+    bands = tuple(result["points"])
+    for band in bands:
+        for name in ("from", "to", "rows", "share", "share_above"):
+            number(band[name])
+        for name in ("bad_rate", "bad_rate_above"):
+            if band[name] is not None:
+                number(band[name])
+    return bands or None

@@ -47,6 +47,7 @@ def page(data: ReportData) -> str:
         _head(data),
         sections.quality(data),
         sections.measures(data),
+        sections_data.points(data),
         sections_data.training(data),
         sections_data.binning(data),
         sections_data.correlation(data),

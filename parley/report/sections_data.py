@@ -90,6 +90,28 @@ def drift(d: ReportData) -> str:
     return "<h2>Score drift</h2>" + grid(made) if made else ""
 
 
+def points(d: ReportData) -> str:
+    """Rows by band of scorecard points, and what a cut-off at each band lets pass."""
+    bands = d.figures.points
+    if not bands:
+        return ""
+    rising = bands[::-1]
+    labels = [f"{b['from']:g}" for b in rising]
+    series = [("rows", "b0", [float(b["rows"]) for b in rising])]
+    words = "Rows by band of points, the band's lowest points below it."
+    chart = columns("points", "Points", words, labels, series, ("points from", "rows"))
+
+    def share(value: float | None) -> str:
+        return "" if value is None else f"{100 * value:.1f}%"
+
+    rows = [
+        (f"{b['from']:g}", f"{b['rows']:,}", *(share(b[k]) for k in ("bad_rate", "share_above", "bad_rate_above")))
+        for b in bands
+    ]
+    head = ("points from", "rows", "bad", "share passing", "bad among them")
+    return "<h2>Scorecard</h2>" + grid([chart, table("points-table", head, rows, 4)])
+
+
 def correlation(d: ReportData) -> str:
     """The matrix as squares, at most 40 features of it."""
     if d.figures.correlation is None:

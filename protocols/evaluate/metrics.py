@@ -12,8 +12,9 @@ Submitter learns the measures and nothing of a row. Curves have at most `points`
 curve, table or confusion tells of holds at least `min_cell` rows: neighbouring scores are joined until it does, and a
 threshold moves to the nearest such border. Nobody else learns anything.
 Not protected: a group's label counts are exact, so a group of one label tells it of all its rows; single numbers of
-all rows are exact; a threshold in a table is the score of a row, without saying which. The label party's policy sets
-the least rows of a dataset.
+all rows are exact; a threshold in a table is the score of a row, without saying which. Several evaluations of the same
+scores (other parts, another `min_cell`) join rows each in its own way, so that together they can tell of fewer rows.
+The label party's policy sets the least rows of a dataset.
 """
 
 from __future__ import annotations

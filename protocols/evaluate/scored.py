@@ -32,12 +32,20 @@ class Scored:
 
 def scored(inputs: StepInputs, reference: str | None = None) -> Scored:
     """The scores among the step's needs, those of `reference` last; ParleyError "no_scores", "no_labels"."""
-    kept = _with_scores(inputs, without=reference)
+    kept = with_scores(inputs, without=reference)
     if "labels" not in kept:
         raise ParleyError("no_labels", "The scores were made without labels.", "Give the prediction step a `label`.")
     labels, scores = np.asarray(kept["labels"], dtype=np.float64), np.asarray(kept["scores"], dtype=np.float64)
     weights = np.asarray(kept["weights"], dtype=np.float64) if "weights" in kept else None
     return Scored(kept["task"], labels, scores, part_of(inputs, kept, labels.size), weights)
+
+
+def with_scores(inputs: StepInputs, without: str | None = None) -> dict[str, Any]:
+    """What the first needed step with scores kept, `without` left aside; ParleyError "no_scores"."""
+    for name, kept in inputs.needs.items():
+        if "scores" in kept and name != without:
+            return kept
+    raise ParleyError("no_scores", "No earlier step left scores.", "Let it need a training or prediction step.")
 
 
 def part_of(inputs: StepInputs, kept: Mapping[str, Any], rows: int) -> NDArray[np.uint8]:
@@ -77,10 +85,3 @@ def drifts(reference: Floats, scores: Floats, min_cell: int) -> dict[str, Any]:
     with told():
         found = [drift(a[:, k], b[:, k], min_cell=min_cell) for k in range(a.shape[1])]
     return found[0] if len(found) == 1 else {"psi": max(float(str(d["psi"])) for d in found), "by_class": found}
-
-
-def _with_scores(inputs: StepInputs, without: str | None) -> dict[str, Any]:
-    for name, kept in inputs.needs.items():
-        if "scores" in kept and name != without:
-            return kept
-    raise ParleyError("no_scores", "No earlier step left scores.", "Let it need a training or prediction step.")

@@ -14,6 +14,7 @@ from shared import unavailable
 
 from parley.components.training.metrics import evaluate
 from parley.components.training.metrics_drift import drift
+from parley.components.training.metrics_points import bands
 from parley.report import ReportData, page
 from parley.report.charts import bars, columns, heat, lines, nice, ticks
 from parley.report.data import PartyLine, find_importance, find_metrics
@@ -53,6 +54,7 @@ def results() -> dict[str, dict[str, Any]]:
         "train": {"lender": {"losses": [0.7, 0.5, 0.4], "watched": "validation", "importance": importance}},
         "bin": {"lender": {"binning": [{"party": "bureau", "feature": "age", "iv": 0.3, "bins": BINS}]}},
         "correlate": {"lender": {"correlation": {"features": ["age", "rate"], "matrix": [[1, -0.5], [-0.5, 1]]}}},
+        "card": {"lender": {"rows": 500, "points": bands(480 + 60 * scores, None, width=20, min_cell=10)}},
         "attack": {"lender": {"leakage": {"split_norm_auc": 0.51}}},
     }  # fmt: skip
 
@@ -70,7 +72,7 @@ def charts(text: str) -> dict[str, ET.Element]:
 def test_everything_a_job_tells_is_drawn() -> None:
     found = charts(page(data(results())))
     assert set(found) == {"roc", "pr", "ks-chart", "gain", "lift", "calibration", "scores", "confusion", "loss",
-                          "importance", "iv", "woe-0", "correlation", "drift-0"}  # fmt: skip
+                          "importance", "iv", "woe-0", "correlation", "drift-0", "points"}  # fmt: skip
     for name, chart in found.items():
         assert chart.attrib["role"] == "img"
         told = {e.attrib.get("id"): e.text for e in chart if e.tag in ("title", "desc")}
@@ -124,6 +126,8 @@ def test_classes_and_regression_have_their_charts() -> None:
         {"correlation": {"features": ["a"], "matrix": [[1, 2]]}},
         {"correlation": {"features": ["a", "b"], "matrix": [[1, None], [2, 3]]}},
         {"leakage": {"x": "high"}},
+        {"points": [{"from": 1, "to": 2}]},
+        {"points": 7},
         {"metrics": {"all": {"auc": "high", "roc": {"fpr": [0, 1], "tpr": [0]}, "confusion": {"tp": 1}, "lift": {}}}},
         {"metrics": {"all": {"confusion": [[1, 2], [3]], "calibration": [{"mean": 1}], "histogram": 3}}},
         {"metrics": ["all"]},
