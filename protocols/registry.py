@@ -21,6 +21,7 @@ PROTOCOLS: dict[str, tuple[str, str]] = {
     "gbdt/vertical": ("parley.protocols.gbdt.jobs", "VERTICAL"),
     "psi/ecdh": ("parley.protocols.psi.ecdh", "ECDH"),
     "psi/vole": ("parley.protocols.psi.vole", "VOLE"),
+    "score/card": ("parley.protocols.evaluate.card", "CARD"),
 }
 
 

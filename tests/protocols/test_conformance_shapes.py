@@ -92,6 +92,7 @@ AGREE = {
     "gbdt/vertical regression": (of_regression, other_targets),
     "gbdt/predict": (lambda: predicted(columns()), lambda: predicted(other_columns())),
     "evaluate": (scored, other_scores),
+    "score/card": (scored, other_scores),
 }
 
 
@@ -172,5 +173,6 @@ def test_below_the_floor_and_one_sided_the_shape_does_not_tell_how_many_are_comm
         assert {row[2] for row in differ} == {f"psi.{way}.closing/1"}
 
 
-def test_evaluation_has_no_shape_at_all():
-    assert shape_of("evaluate", scored()) == []
+@pytest.mark.parametrize("name", ["evaluate", "score/card"])
+def test_a_step_of_one_party_has_no_shape_at_all(name):
+    assert shape_of(name, scored()) == []

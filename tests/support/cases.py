@@ -129,5 +129,6 @@ CASES = {
         ),
         Case("gbdt/predict", "gbdt/predict", CAST3, {"label": "y", "trees": 2, "depth": 2}, trained),
         Case("evaluate", "evaluate", {"label": "bank"}, {}, scored),
+        Case("score/card", "score/card", {"label": "bank"}, {}, scored),
     )
 }
