@@ -14,8 +14,10 @@ from parley.protocols.gbdt.data import (
     parties_in_order,
     training_rows,
 )
+from parley.protocols.gbdt.features_side import features
+from parley.protocols.gbdt.label_side import Trained, label
 from parley.protocols.gbdt.params import Params
-from parley.protocols.gbdt.vertical import VERTICAL, Trained, features, label
+from parley.protocols.gbdt.vertical import VERTICAL
 from parley.protocols.inputs import aligned_rows, need_columns, table_of, take_rows, told
 from parley.protocols.kit import Cast, Session, StepInputs, StepOutputs
 from parley.wire.errors import ParleyError

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from parley.protocols.gbdt.grow import CLOSED
 from parley.protocols.kit import Message, array, message
+from parley.wire.errors import ParleyError
 
 NAME_BYTES = 256
+CHUNK = 4096  # rows of one message of gradients
 Ciphers = Annotated[NDArray[np.uint8], array("n", "size", dtype="uint8")]
 
 
@@ -88,3 +90,8 @@ class Directions(Message):
 class TreeDone(Message):
     more: bool
     kept: int
+
+
+def wrong(peer: str, what: str) -> ParleyError:
+    """What a peer did that the protocol does not allow, by name."""
+    return ParleyError("protocol_violation", f"{peer} {what}.", "Compare software versions.", party=peer)

@@ -14,7 +14,7 @@ from parley.crypto.ahe import Layout
 from parley.crypto.errors import CryptoError
 from parley.protocols.gbdt import pieces, scheme
 from parley.protocols.gbdt.jobs import VERTICAL
-from parley.protocols.gbdt.vertical import Histograms, Key, NodeGradients
+from parley.protocols.gbdt.messages import Histograms, Key, NodeGradients
 from parley.protocols.kit import Cast
 from parley.protocols.kit.conformance import bytes_by_tag
 from parley.protocols.kit.local import Setting, sizes_of

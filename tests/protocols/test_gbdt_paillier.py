@@ -12,7 +12,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from vertical import split_inputs, train, use_plain
 
-from parley.protocols.gbdt.vertical import Gradients
+from parley.protocols.gbdt.messages import Gradients
 from parley.protocols.kit.local import Setting
 from parley.wire.errors import ParleyError
 

@@ -18,7 +18,7 @@ from parley.components.training.gbdt import Params as Growth
 from parley.components.training.gbdt import train as central
 from parley.components.training.objectives import Objective
 from parley.components.training.trees import Model
-from parley.protocols.gbdt.vertical import Directions, Gradients, Histograms, NodeGradients
+from parley.protocols.gbdt.messages import Directions, Gradients, Histograms, NodeGradients
 from parley.protocols.kit import conformance as c
 from parley.protocols.kit.local import Setting
 from parley.wire.errors import ParleyError

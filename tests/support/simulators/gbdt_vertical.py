@@ -15,7 +15,7 @@ import numpy as np
 from simulators.envelopes import MadeUp
 
 from parley.components.training.trees import Model, Tree
-from parley.protocols.gbdt import vertical as v
+from parley.protocols.gbdt import messages as v
 from parley.protocols.gbdt.course import Splits
 from parley.protocols.gbdt.data import groups
 from parley.protocols.gbdt.grow import CLOSED
