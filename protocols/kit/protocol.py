@@ -110,7 +110,8 @@ class Protocol:
     receiver. `when` names what is learnt under some parameters only: "role.disclosure" -> (parameter, value, ...), or
     (parameter,) for when it is set at all. `cost(params, cast, sizes)` returns upper bounds per message kind and pair
     of parties; a kind without a flow cannot be sent under these parameters. `figures(params, cast, sizes)` are lines
-    for a plan's reader that follow from them, such as security figures.
+    for a plan's reader that follow from them, such as security figures. `page` is the docstring of the module
+    that makes the value.
     """
 
     def __init__(
@@ -139,7 +140,9 @@ class Protocol:
         self.jobs: dict[str, Job] = {}
         self.checks: list[Check] = []
         self.data_checks: list[DataCheck] = []
-        self._sources: list[str] = [inspect.stack()[1].filename]
+        maker = inspect.stack()[1]
+        self._sources: list[str] = [maker.filename]
+        self.page = inspect.cleandoc(maker.frame.f_globals.get("__doc__") or summary)
         for step in steps:
             if step.disclosure not in learns.get(step.receiver, []):
                 raise TypeError(f"{name}: {step.message.TAG} discloses {step.disclosure}, not in learns")
