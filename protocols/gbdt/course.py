@@ -51,9 +51,8 @@ class Course:
         shift = 0 if most <= 1 else int(np.frexp(most)[1])
         return quantise(np.ldexp(g, -shift), h, scale_bits), shift
 
-    def end_round(self, trees: tuple[Tree, ...], y: Floats, training: Mask, planned: int) -> bool:
+    def end_round(self, trees: tuple[Tree, ...], y: Floats, watched: Mask, planned: int) -> bool:
         """Note a round whose scores are in `raw`; True when it was the last."""
-        watched = training if training.all() else ~training
         loss = validation_loss(self.objective, y[watched], self.raw[watched])
         index = len(self.rounds)
         self.rounds.append(trees)

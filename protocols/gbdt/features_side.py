@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from parley.crypto.ahe import Ciphertexts, Layout, PublicKey
 from parley.protocols.gbdt import scheme
 from parley.protocols.gbdt.course import Splits
-from parley.protocols.gbdt.data import PartData, allowed_features, asked, sampled_rows, training_rows
+from parley.protocols.gbdt.data import PartData, allowed_features, asked, sampled_rows
 from parley.protocols.gbdt.grow import CLOSED
 from parley.protocols.gbdt.messages import (
     Chosen,
@@ -43,10 +43,9 @@ async def features(s: Session, data: PartData) -> Splits:
     rounds, splits = 0, Splits()
     if s.resumed is not None:
         rounds, splits = s.resumed[0], Splits.of(s.resumed[1])
-    training = training_rows(s, data.rows.size)
     done = TreeDone(True, 0)
     while done.more:
-        sample = sampled_rows(s, training, rounds)
+        sample = sampled_rows(s, data.training, rounds)
         allowed = allowed_features(s, s.me, len(data.n_bins), rounds)
         for k in range(s.params.outputs):
             tree = rounds * s.params.outputs + k

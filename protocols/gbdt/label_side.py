@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -14,7 +14,7 @@ from parley.components.training.trees import Model, Tree
 from parley.crypto.ahe import Layout, SecretKey
 from parley.protocols.gbdt import scheme
 from parley.protocols.gbdt.course import Course
-from parley.protocols.gbdt.data import LabelData, allowed_features, asked, sampled_rows, spread, training_rows
+from parley.protocols.gbdt.data import LabelData, allowed_features, asked, sampled_rows, spread
 from parley.protocols.gbdt.grow import Growing
 from parley.protocols.gbdt.messages import (
     CHUNK,
@@ -59,34 +59,32 @@ class Team:
 
 @dataclass(frozen=True)
 class Trained:
-    """The label party's outcome: the model over joined features, who they belong to, the course, held-in rows (n,),
-    and the scheme with its figures."""
+    """The label party's outcome: the model over joined features, who they belong to, the course, and the scheme with
+    its figures."""
 
     model: Model
     peers: tuple[Peer, ...]
     course: Course
-    training: Mask = field(repr=False)
     encryption: str
 
 
 @VERTICAL.role("label")
 async def label(s: Session, data: LabelData) -> Trained:
-    training = training_rows(s, data.y.size)
     with told():
-        course = Course.begin(s.params.loss(), data.y, training, s.params.early_stopping)
+        course = Course.begin(s.params.loss(), data.y, data.part.training, s.params.early_stopping)
         if s.resumed is not None:
             course.resume(s.resumed[1])
     team = await _introduce(s, data)
     last = False
     try:
         while not last:
-            last = await _round(s, team, data, course, training)
+            last = await _round(s, team, data, course)
             s.progress(len(course.rounds), s.params.trees, "growing trees")
             if not last:
                 await s.checkpoint(len(course.rounds), course.state(team.spec))
     finally:
         team.key.close()
-    return Trained(course.model(team.spec), team.peers, course, training, team.key.describe())
+    return Trained(course.model(team.spec), team.peers, course, team.key.describe())
 
 
 async def _introduce(s: Session, data: LabelData) -> Team:
@@ -110,10 +108,10 @@ async def _introduce(s: Session, data: LabelData) -> Team:
     return Team(key, tuple(peers), BinSpec(tuple(n_bins), tuple(categorical)))
 
 
-async def _round(s: Session, team: Team, data: LabelData, course: Course, training: Mask) -> bool:
+async def _round(s: Session, team: Team, data: LabelData, course: Course) -> bool:
     """Grow one tree for each output from the same scores; True when it was the last round."""
     index, start = len(course.rounds), course.raw.copy()
-    sample = sampled_rows(s, training, index)
+    sample = sampled_rows(s, data.part.training, index)
     counts = [(s.me, data.part.bins.shape[1]), *((p.name, len(p.n_bins)) for p in team.peers)]
     allowed = np.concatenate([allowed_features(s, name, count, index) for name, count in counts])
     trees: list[Tree] = []
@@ -130,7 +128,7 @@ async def _round(s: Session, team: Team, data: LabelData, course: Course, traini
         trees.append(growing.tree())
         if k + 1 == s.params.outputs:
             with told():
-                last = course.end_round(tuple(trees), data.y, training, s.params.trees)
+                last = course.end_round(tuple(trees), data.y, data.part.watched, s.params.trees)
         done = TreeDone(not last, course.kept)
         await together(*(at.send(p.name, done) for p in team.peers))
     return last

@@ -21,7 +21,8 @@ class Params(BaseModel):
     """`label` is the label party's column; `id` and `exclude` name columns that are no features, for all or by party.
 
     `columns` names the features of a party instead of "all others"; `positive` is the value that counts as 1;
-    `validation` is the share of rows held out, which early stopping (in rounds) watches.
+    `validation` is the share of rows held out, which early stopping (in rounds) watches; where an earlier step left
+    validation rows, those are watched instead.
     `scale_bits` are fraction bits, 20 of them with the lattice unless said otherwise. `statistical_bits` is how close,
     as a power of 1/2, all lattice answers of an attempt together must come to saying nothing beyond their sums; an
     attempt that is made again says it anew. It protects the features parties, so no submitter can ask for less than 40.
@@ -56,8 +57,6 @@ class Params(BaseModel):
 
     @model_validator(mode="after")
     def _together(self) -> Self:
-        if self.early_stopping and not self.validation:
-            raise ValueError("early_stopping needs validation > 0")
         if (self.objective == "multi") != (self.classes is not None):
             raise ValueError("classes goes with objective multi, and multi needs it")
         if self.positive is not None and self.objective != "binary":

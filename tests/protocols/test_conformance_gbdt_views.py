@@ -88,7 +88,7 @@ class World:
         self.y = (x[:, 0] + x[:, 1] + rng.normal(size=ROWS) > 0).astype(float)
         table = pa.table({f"x{k}": x[:, k] for k in range(COLUMNS)})
         rows = np.arange(ROWS, dtype=np.int64)
-        everything = np.ones(ROWS, dtype=bool)
+        everything = np.zeros(ROWS, dtype=np.uint8)
         self.features = part_data(table, rows, table.column_names, 32, everything)
         self.label = LabelData(part_data(table, rows, [], 32, everything), self.y)
         self.nonces = Nonces(self.n, rng)
