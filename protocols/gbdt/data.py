@@ -56,15 +56,20 @@ class PartData:
 
 @dataclass(frozen=True)
 class LabelData:
-    """The label party's: its features, and labels (n,) as numbers, NaN where missing."""
+    """The label party's: its features, labels (n,) as numbers, NaN where missing, and where there are any the rows'
+    weights and the logarithms of their exposure, (n,) each."""
 
     part: PartData
     y: Floats = field(repr=False)
+    weights: Floats | None = field(default=None, repr=False)
+    offset: Floats | None = field(default=None, repr=False)
 
 
 def feature_columns(params: Params, me: str, columns: list[str], *, label: bool) -> list[str]:
     """This party's features in the dataset's order, or as `columns` names them; ParleyError "unknown_column"."""
-    no_features = {ROW, one_of(params.id, me)} | ({params.label} if label else set())
+    no_features = {ROW, one_of(params.id, me)}
+    if label:
+        no_features |= {params.label, params.weight, params.exposure}
     listed = params.exclude if isinstance(params.exclude, list) else params.exclude.get(me, [])
     if isinstance(params.exclude, dict):
         need_columns(listed, columns, me)
@@ -82,6 +87,27 @@ def part_data(table: pa.Table, rows: Ints, columns: list[str], max_bins: int, pa
     seen = table if training.all() else table.filter(training)
     binning = fit_bins(seen, columns, max_bins)
     return PartData(np.ascontiguousarray(binning.transform(table)), binning, rows, part)
+
+
+def directions(params: Params, me: str, binning: Binning) -> NDArray[np.int8]:
+    """(F,) 1, -1 or 0 for each of a party's features; ParleyError "bad_parameters" for one that has no order."""
+    wanted = params.monotone.get(me, {})
+    need_columns(wanted, [c.name for c in binning.columns], me)
+    if any(wanted.get(c.name) and c.kind == "categorical" for c in binning.columns):
+        raise ParleyError("bad_parameters", "monotone names a column of categories.", "Name numeric columns.", party=me)
+    return np.array([wanted.get(c.name, 0) for c in binning.columns], dtype=np.int8)
+
+
+def positive_values(column: pa.ChunkedArray, what: str, *, zero: bool) -> Floats:
+    """(n,) numbers of a column, none missing or below 0, or 0 where that may not be; DataError "bad_weights"."""
+    import pyarrow as pa
+
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)):
+        raise DataError("bad_weights", f"{what} is no number", "name a numeric column")
+    values = _floats(column)
+    if not np.isfinite(values).all() or values.min(initial=1.0) < 0 or (not zero and values.min(initial=1.0) == 0):
+        raise DataError("bad_weights", f"{what} is missing or out of range for some rows", "remove these rows")
+    return values
 
 
 def label_values(column: pa.ChunkedArray, params: Params) -> Floats:

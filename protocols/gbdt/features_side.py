@@ -9,11 +9,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from parley.components.training.growing import CLOSED
 from parley.crypto.ahe import Ciphertexts, Layout, PublicKey
 from parley.protocols.gbdt import scheme
 from parley.protocols.gbdt.course import Splits
-from parley.protocols.gbdt.data import PartData, allowed_features, asked, sampled_rows
-from parley.protocols.gbdt.grow import CLOSED
+from parley.protocols.gbdt.data import PartData, allowed_features, asked, directions, sampled_rows
 from parley.protocols.gbdt.messages import (
     Chosen,
     Directions,
@@ -47,8 +47,8 @@ async def features(s: Session, data: PartData) -> Splits:
     while done.more:
         sample = sampled_rows(s, data.training, rounds)
         allowed = allowed_features(s, s.me, len(data.n_bins), rounds)
-        for k in range(s.params.outputs):
-            tree = rounds * s.params.outputs + k
+        for k in range(s.params.apart):
+            tree = rounds * s.params.apart + k
             work = await s.compute(Work.of, data, key, sample, allowed, s.params.layout(sample.size))
             await _grow(s.at(tree=tree), boss, work, splits, tree)
             done = await s.at(tree=tree).recv(boss, TreeDone)
@@ -56,12 +56,13 @@ async def features(s: Session, data: PartData) -> Splits:
         s.progress(rounds, s.params.trees, "growing trees")
         if done.more:
             await s.checkpoint(rounds, splits.state(max(data.n_bins)))
-    return Splits.of(splits.state(max(data.n_bins), done.kept * s.params.outputs))
+    return Splits.of(splits.state(max(data.n_bins), done.kept * s.params.apart))
 
 
 async def _meet_label(s: Session, boss: str, data: PartData) -> PublicKey:
     kinds = np.array([c.kind == "categorical" for c in data.binning.columns], dtype=np.uint8)
-    await s.send(boss, Shape(np.array(data.n_bins, dtype=np.uint32), kinds))
+    ways = directions(s.params, s.me, data.binning)
+    await s.send(boss, Shape(np.array(data.n_bins, dtype=np.uint32), kinds, ways))
     if s.params.share_names:
         await s.send(boss, Names([c.name for c in data.binning.columns]))
     hello = await s.recv(boss, Key)

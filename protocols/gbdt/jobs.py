@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
+
 from parley.protocols.frame import VALIDATE, Frame, frame_of
 from parley.protocols.gbdt.data import (
     LabelData,
@@ -14,6 +16,7 @@ from parley.protocols.gbdt.data import (
     part_data,
     parted,
     parties_in_order,
+    positive_values,
 )
 from parley.protocols.gbdt.features_side import features
 from parley.protocols.gbdt.label_side import Trained, label
@@ -35,9 +38,13 @@ def _part(s: Session, inputs: StepInputs, *, label: bool) -> tuple[PartData, Fra
 
 def _labelled(s: Session, inputs: StepInputs) -> tuple[LabelData, Frame]:
     part, frame = _part(s, inputs, label=True)
-    need_columns([s.params.label], frame.table.column_names, s.me)
+    p, table = s.params, frame.table
+    need_columns([c for c in (p.label, p.weight, p.exposure) if c is not None], table.column_names, s.me)
     with told():
-        return LabelData(part, label_values(frame.table.column(s.params.label), s.params)), frame
+        y = label_values(table.column(p.label), p)
+        weights = None if p.weight is None else positive_values(table.column(p.weight), "the weight", zero=True)
+        exposure = None if p.exposure is None else positive_values(table.column(p.exposure), "the exposure", zero=False)
+    return LabelData(part, y, weights, None if exposure is None else np.log(exposure)), frame
 
 
 @VERTICAL.job("label")
@@ -99,7 +106,8 @@ def check_data(params: Params, cast: Cast, me: str, schema: dict[str, str]) -> N
     """ParleyError "unknown_column", or "no_features" for a features party without one."""
     is_label = me in cast["label"]
     if is_label:
-        need_columns([params.label], schema, me)
+        need_columns([c for c in (params.label, params.weight, params.exposure) if c is not None], schema, me)
+    need_columns(params.monotone.get(me, {}), schema, me)
     columns = feature_columns(params, me, list(schema), label=is_label)
     if not columns and not is_label:
         raise ParleyError("no_features", f"{me} has no feature column.", "Name some under `columns`.", party=me)

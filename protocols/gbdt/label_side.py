@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parley.components.features.spec import BinSpec
+from parley.components.training.growing import Growing
+from parley.components.training.objectives import fitted
 from parley.components.training.split import Split
 from parley.components.training.trees import Model, Tree
 from parley.crypto.ahe import Layout, SecretKey
 from parley.protocols.gbdt import scheme
 from parley.protocols.gbdt.course import Course
-from parley.protocols.gbdt.data import LabelData, allowed_features, asked, sampled_rows, spread
-from parley.protocols.gbdt.grow import Growing
+from parley.protocols.gbdt.data import LabelData, allowed_features, asked, directions, sampled_rows, spread
 from parley.protocols.gbdt.messages import (
     CHUNK,
     Chosen,
@@ -55,6 +56,7 @@ class Team:
     key: SecretKey
     peers: tuple[Peer, ...]
     spec: BinSpec
+    monotone: Ints | None
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Trained:
 @VERTICAL.role("label")
 async def label(s: Session, data: LabelData) -> Trained:
     with told():
-        course = Course.begin(s.params.loss(), data.y, data.part.training, s.params.early_stopping)
+        course = Course.begin(s.params.loss(), data, s.params.early_stopping)
         if s.resumed is not None:
             course.resume(s.resumed[1])
     team = await _introduce(s, data)
@@ -92,6 +94,7 @@ async def _introduce(s: Session, data: LabelData) -> Team:
     shapes = await together(*(s.recv(p, Shape) for p in names))
     told_names = await together(*(s.recv(p, Names) for p in names)) if s.params.share_names else []
     n_bins, categorical = list(data.part.n_bins), [c.kind == "categorical" for c in data.part.binning.columns]
+    ways = [directions(s.params, s.me, data.part.binning), *(shape.monotone for shape in shapes)]
     peers = []
     for i, (name, shape) in enumerate(zip(names, shapes, strict=True)):
         theirs = tuple(told_names[i].names) if told_names else tuple(map(str, range(shape.n_bins.size)))
@@ -105,51 +108,54 @@ async def _introduce(s: Session, data: LabelData) -> Team:
     with told():
         key = await s.compute(scheme.generate, scheme.terms_of(s, int(data.y.size), outputs))
     await together(*(s.send(p, Key(key.public.encode(), int(data.y.size), outputs)) for p in names))
-    return Team(key, tuple(peers), BinSpec(tuple(n_bins), tuple(categorical)))
+    monotone = np.concatenate(ways).astype(np.int64) if s.params.monotone else None
+    return Team(key, tuple(peers), BinSpec(tuple(n_bins), tuple(categorical)), monotone)
 
 
 async def _round(s: Session, team: Team, data: LabelData, course: Course) -> bool:
-    """Grow one tree for each output from the same scores; True when it was the last round."""
-    index, start = len(course.rounds), course.raw.copy()
+    """Grow the trees of one round from the same scores; True when it was the last round."""
+    index, apart = len(course.rounds), s.params.apart
     sample = sampled_rows(s, data.part.training, index)
     counts = [(s.me, data.part.bins.shape[1]), *((p.name, len(p.n_bins)) for p in team.peers)]
     allowed = np.concatenate([allowed_features(s, name, count, index) for name, count in counts])
+    g, h = course.derivatives()
     trees: list[Tree] = []
     last = False
-    for k in range(s.params.outputs):
-        at = s.at(tree=index * s.params.outputs + k)
+    for k in range(apart):
+        at = s.at(tree=index * apart + k)
+        columns = slice(k, k + s.params.channels // 2)
         with told():
-            sent, shift = course.channels(data.y, k, start, sample, s.params.scale_bits)
-        channels = np.zeros((data.y.size, 2), dtype=np.int64)
-        channels[sample] = sent << np.array([shift, 0])
-        growing = Growing(channels, sample, data.part.bins, team.spec, s.params.growth(), allowed)
-        await _tree(at, team, growing, sent, shift)
-        course.raw[:, k] += growing.scores()
+            sent, shifts = fitted(g[sample, columns], h[sample, columns], s.params.scale_bits)
+        channels = np.zeros((data.y.size, s.params.channels), dtype=np.int64)
+        channels[sample] = sent << shifts
+        growing = Growing(channels, sample, data.part.bins, team.spec, s.params.rules(), allowed, team.monotone)
+        await _tree(at, team, growing, sent, shifts)
+        course.raw[:, columns] += growing.scores()
         trees.append(growing.tree())
-        if k + 1 == s.params.outputs:
+        if k + 1 == apart:
             with told():
-                last = course.end_round(tuple(trees), data.y, data.part.watched, s.params.trees)
+                last = course.end_round(tuple(trees), s.params.trees)
         done = TreeDone(not last, course.kept)
         await together(*(at.send(p.name, done) for p in team.peers))
     return last
 
 
-async def _tree(s: Session, team: Team, growing: Growing, sent: Ints, shift: int) -> None:
+async def _tree(s: Session, team: Team, growing: Growing, sent: Ints, shifts: Ints) -> None:
     layout = s.params.layout(len(sent))
     if team.key.public.any_rows:
         await _send_gradients(s, team, sent, layout)
     for depth in range(s.params.depth):
         at = s.at(level=depth)
-        build = growing.to_build() if growing.level else np.empty(0, dtype=np.uint16)
+        build = growing.to_build() if growing.more else np.empty(0, dtype=np.uint16)
         await together(*(at.send(p.name, Level(growing.slots(), build)) for p in team.peers))
-        if not growing.level:
+        if not growing.more:
             return
         if not team.key.public.any_rows:
             await _send_nodes(at, team, growing, build, sent, layout)
         built = await s.compute(growing.own_histograms, build)
-        await together(*(_receive(at, team.key, p, growing, build, built, layout, shift) for p in team.peers))
+        await together(*(_receive(at, team.key, p, growing, build, built, layout, shifts) for p in team.peers))
         splits = await s.compute(growing.find_splits, built)
-        sides = {slot: _own_side(growing, slot, split) for slot, split in splits if split.feature < _own(growing)}
+        sides = {slot: growing.own_side(slot, split) for slot, split in splits if split.feature < _own(growing)}
         for answer in await together(*(_ask(at, p, growing, splits) for p in team.peers)):
             sides.update(answer)
         growing.apply(splits, sides)
@@ -186,7 +192,7 @@ async def _receive(
     build: NDArray[np.uint16],
     built: Ints,
     layout: Layout,
-    shift: int,
+    shifts: Ints,
 ) -> None:
     """Decrypt one party's histograms into `built` (b, F, B, 2), and compare each feature's total with the node's."""
     allowed = growing.allowed[peer.start : peer.start + len(peer.n_bins)]
@@ -198,7 +204,7 @@ async def _receive(
             with told(peer.name):
                 response = await s.compute(key.response, raw, total, layout)
                 sums = await s.compute(key.decrypt, response, layout)
-            hist = spread(sums, counts) << np.array([shift, 0])
+            hist = spread(sums, counts) << shifts
             if np.any(hist.sum(axis=1) != growing.sums[growing.level[slot]]):
                 raise wrong(peer.name, "sent histograms that do not add up")
             built[at, peer.start + features, : hist.shape[1]] = hist
@@ -211,11 +217,6 @@ def _holds(total: int, answer: Histograms) -> bool:
 
 def _own(growing: Growing) -> int:
     return int(growing.own.shape[1])
-
-
-def _own_side(growing: Growing, slot: int, split: Split) -> Mask:
-    left: Mask = growing.left_table(split)[growing.own[growing.rows_at(slot), split.feature]]
-    return left
 
 
 async def _ask(s: Session, peer: Peer, growing: Growing, splits: list[tuple[int, Split]]) -> dict[int, Mask]:
@@ -236,7 +237,7 @@ async def _ask(s: Session, peer: Peer, growing: Growing, splits: list[tuple[int,
     out = {}
     for (slot, split), here in zip(mine, rows, strict=True):
         side, flags = flags[: here.size], flags[here.size :]
-        if growing.channels[here[side]].sum(axis=0).tolist() != [split.g, split.h]:
+        if growing.channels[here[side]].sum(axis=0).tolist() != list(split.sums):
             raise wrong(peer.name, "sent directions that contradict its histogram")
         out[slot] = side
     return out

@@ -10,10 +10,10 @@ lattice answers would say beyond their sums. A histogram or direction that contr
 refused by name.
 
     step  from -> to          message      carries                                          bytes
-    1     features -> label   Shape        bins of each feature, and which are categories   5 per feature
+    1     features -> label   Shape        bins, kind and direction of each feature         6 per feature
     2     features -> label   Names        column names, only with share_names              names
     3     label -> features   Key          public key, rows, sums it is planned for          modulus
-    for each tree (a round of K classes has K trees):
+    for each tree (a round of K classes has one with K pairs (g, h) a row, or K trees):
     4     label -> features   Gradients    encrypted (g, h) of each sampled row             key_bits/4 per row
       for each level:
     5     label -> features   Level        each row's open node; which nodes to sum up      2 per row
@@ -64,14 +64,15 @@ from parley.protocols.kit import SEMI_HONEST, Cast, Flow, Protocol, Sizes, Step
 
 
 def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
-    """For n rows, T trees times classes, depth D, B = bins + 1, F features: levels T D 2n and up; directions T D n/8;
+    """For n rows, T trees in all, depth D, B = bins + 1, F features: levels T D 2n and up; directions T D n/8;
     splits T 2^D B; and ciphertexts of T n rows at once, or of at most T n (D+1)/2 by node, and of T 2^(D-1) F B sums,
     weighed by the scheme: key_bits/4 a row and a packed group of sums, or blocks and reply polynomials.
     """
     (label,) = cast["label"]
     terms, columns = _expected(params, cast, sizes)
     n = terms.rows
-    trees, nodes, levels = params.trees * params.outputs, 2**params.depth, params.trees * params.outputs * params.depth
+    trees, nodes = params.trees * params.apart, 2**params.depth
+    levels = trees * params.depth
     by_node = scheme.packs(params.scheme)
     batches = trees * nodes // 2
     rows = trees * n * (params.depth + 1) // 2 if by_node else trees * n
@@ -84,7 +85,7 @@ def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
         gradients = NodeGradients if by_node else Gradients
         flows += [
             Flow(Key.TAG, label, party, 1, weight.key),
-            Flow(Shape.TAG, party, label, 1, 5 * columns[party]),
+            Flow(Shape.TAG, party, label, 1, 6 * columns[party]),
             Flow(
                 gradients.TAG,
                 label,
@@ -127,7 +128,7 @@ def figures(params: Params, cast: Cast, sizes: Sizes) -> list[str]:
 TREE, LEVEL = ("tree",), ("tree", "level")
 VERTICAL = Protocol(
     "gbdt/vertical",
-    version=2,
+    version=3,
     security=SEMI_HONEST,
     summary="Boosted trees over columns of several parties, labels at one of them.",
     roles={"label": "one", "features": "many"},

@@ -37,6 +37,8 @@ def split(table):
         ("breast", {"trees": 5}),
         ("default_credit", {"trees": 2}),
         ("vehicle_scale", {"trees": 2, "objective": "multi", "classes": 4}),
+        ("vehicle_scale", {"trees": 1, "objective": "multi", "classes": 4, "multi": "trees"}),
+        ("student", {"trees": 2, "weight": "x0", "objective": "poisson", "monotone": {"bureau": {"h_x0": 1}}}),
         ("student", {"trees": 3, "objective": "regression", "depth": 2}),
     ],
 )

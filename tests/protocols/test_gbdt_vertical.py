@@ -108,7 +108,9 @@ def assert_same_trees(model: Model, oracle: Oracle) -> int:
 def test_every_split_is_the_oracles(name):
     task, classes, trees = SETS[name]
     table, inputs, features = case(name)
-    run = train(inputs, {"trees": trees, "objective": task, **({"classes": classes} if classes else {})})
+    run = train(
+        inputs, {"trees": trees, "objective": task, **({"classes": classes, "multi": "trees"} if classes else {})}
+    )
     model = model_of(run)
     bins, binning = binned(table, features)
     y = np.asarray(table.column("y"), dtype=float)
@@ -418,8 +420,13 @@ def test_part_takes_rows_by_their_ids():
 
 @pytest.mark.parametrize(
     "params",
-    [{"subsample": 0.6, "column_sample": 0.7}, {"objective": "regression"}, {"objective": "multi", "classes": 2}],
-    ids=["samples", "regression", "classes"],
+    [
+        {"subsample": 0.6, "column_sample": 0.7},
+        {"objective": "regression"},
+        {"objective": "multi", "classes": 2},
+        {"objective": "multi", "classes": 2, "multi": "trees"},
+    ],
+    ids=["samples", "regression", "classes", "classes apart"],
 )
 def test_rows_packed_by_node_grow_the_same_model(params):
     whole = train(toy_inputs(), {"trees": 3, "depth": 4, "scale_bits": 20, **params})
