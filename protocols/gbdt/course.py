@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from parley.components.features.spec import BinSpec
 from parley.components.training.gbdt import EarlyStopping, validation_loss
-from parley.components.training.objectives import Objective, quantise
+from parley.components.training.objectives import Objective
 from parley.components.training.trees import Model, Tree
+from parley.protocols.gbdt.data import LabelData
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 
 
 @dataclass
@@ -24,6 +23,7 @@ class Course:
     """The label party's training so far: raw scores (n, K) of all rows, rounds of trees, the losses watched."""
 
     objective: Objective
+    data: LabelData
     base: Floats
     raw: Floats = field(repr=False)
     stopping: EarlyStopping
@@ -32,29 +32,27 @@ class Course:
     losses: list[float] = field(default_factory=list, repr=False)
 
     @classmethod
-    def begin(cls, objective: Objective, y: Floats, training: Mask, patience: int) -> Course:
-        """The start scores; DataError "bad_labels", "one_class", "no_rows" for labels that cannot be learnt."""
-        objective.labels(y)
-        base = objective.base_score(objective.labels(y[training]))
-        raw = np.tile(base, (y.size, 1))
-        return cls(objective, base, raw, EarlyStopping(patience), raw.copy())
+    def begin(cls, objective: Objective, data: LabelData, patience: int) -> Course:
+        """The start scores; DataError "bad_labels", "one_class", "no_rows" for labels that cannot be learnt, and
+        "bad_weights"."""
+        objective.labels(data.y)
+        training = data.part.training
+        weights, offset = (None if x is None else x[training] for x in (data.weights, data.offset))
+        base = objective.base_score(objective.labels(data.y[training]), weights, offset)
+        raw = np.tile(base, (data.y.size, 1))
+        if data.offset is not None:
+            raw += data.offset[:, None]
+        return cls(objective, data, base, raw, EarlyStopping(patience), raw.copy())
 
-    def channels(self, y: Floats, k: int, start: Floats, sample: Ints, scale_bits: int) -> tuple[Ints, int]:
-        """(m, 2) fixed-point g and h of output k, at most 2^scale_bits in size, and the bits g was shifted down by.
+    def derivatives(self) -> tuple[Floats, Floats]:
+        """g and h, (n, K) each, at the scores so far."""
+        return self.objective.gradients(self.data.y, self.raw, self.data.weights)
 
-        A regression's gradients may be large; shifting them fits them into one layout without telling their size.
-        DataError "fixed_point_overflow" when sums of the unshifted would not fit.
-        """
-        g, h = (part[sample, k : k + 1] for part in self.objective.gradients(y, start))
-        quantise(g, h, scale_bits)
-        most = float(np.abs(g).max(initial=0.0))
-        shift = 0 if most <= 1 else int(np.frexp(most)[1])
-        return quantise(np.ldexp(g, -shift), h, scale_bits), shift
-
-    def end_round(self, trees: tuple[Tree, ...], y: Floats, training: Mask, planned: int) -> bool:
+    def end_round(self, trees: tuple[Tree, ...], planned: int) -> bool:
         """Note a round whose scores are in `raw`; True when it was the last."""
-        watched = training if training.all() else ~training
-        loss = validation_loss(self.objective, y[watched], self.raw[watched])
+        watched = self.data.part.watched
+        weights = None if self.data.weights is None else self.data.weights[watched]
+        loss = validation_loss(self.objective, self.data.y[watched], self.raw[watched], weights)
         index = len(self.rounds)
         self.rounds.append(trees)
         self.losses.append(loss)

@@ -5,59 +5,68 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
+
+from parley.protocols.frame import VALIDATE, Frame, frame_of
 from parley.protocols.gbdt.data import (
     LabelData,
     PartData,
     feature_columns,
     label_values,
     part_data,
+    parted,
     parties_in_order,
-    training_rows,
+    positive_values,
 )
+from parley.protocols.gbdt.features_side import features
+from parley.protocols.gbdt.label_side import Trained, label
 from parley.protocols.gbdt.params import Params
-from parley.protocols.gbdt.vertical import VERTICAL, Trained, features, label
-from parley.protocols.inputs import aligned_rows, need_columns, table_of, take_rows, told
+from parley.protocols.gbdt.vertical import VERTICAL
+from parley.protocols.inputs import need_columns, told
 from parley.protocols.kit import Cast, Session, StepInputs, StepOutputs
 from parley.wire.errors import ParleyError
 
 
-def _part(s: Session, inputs: StepInputs, *, label: bool) -> tuple[PartData, Any]:
-    """This party's binned features, and its aligned table."""
-    rows = aligned_rows(inputs)
-    table = take_rows(table_of(inputs, s.me), rows)
-    columns = feature_columns(s.params, s.me, table.column_names, label=label)
+def _part(s: Session, inputs: StepInputs, *, label: bool) -> tuple[PartData, Frame]:
+    """This party's binned features, and the frame they come from, with the rows parted as they are used here."""
+    frame = frame_of(inputs, s.me)
+    frame = frame.with_part(parted(s, frame.part))
+    columns = feature_columns(s.params, s.me, frame.table.column_names, label=label)
     with told():
-        return part_data(table, rows, columns, s.params.bins, training_rows(s, rows.size)), table
+        return part_data(frame.table, frame.rows, columns, s.params.bins, frame.part), frame
 
 
-def _labelled(s: Session, inputs: StepInputs) -> LabelData:
-    part, table = _part(s, inputs, label=True)
-    need_columns([s.params.label], table.column_names, s.me)
+def _labelled(s: Session, inputs: StepInputs) -> tuple[LabelData, Frame]:
+    part, frame = _part(s, inputs, label=True)
+    p, table = s.params, frame.table
+    need_columns([c for c in (p.label, p.weight, p.exposure) if c is not None], table.column_names, s.me)
     with told():
-        return LabelData(part, label_values(table.column(s.params.label), s.params))
+        y = label_values(table.column(p.label), p)
+        weights = None if p.weight is None else positive_values(table.column(p.weight), "the weight", zero=True)
+        exposure = None if p.exposure is None else positive_values(table.column(p.exposure), "the exposure", zero=False)
+    return LabelData(part, y, weights, None if exposure is None else np.log(exposure)), frame
 
 
 @VERTICAL.job("label")
 async def label_job(s: Session, inputs: StepInputs) -> StepOutputs:
     """Keeps the model, its own binning and every row's score; tells the submitter the losses and the importances."""
-    data = await s.compute(_labelled, s, inputs)
+    data, frame = await s.compute(_labelled, s, inputs)
     trained = await label(s, data)
-    keep = {
+    keep = frame.keep() | {
         "model": json.dumps(trained.model.to_dict()),
         "binning": json.dumps(data.part.binning.to_dict()),
         "order": list(parties_in_order(s.cast)),
         "task": s.params.task,
-        "rows": data.part.rows,
         "labels": data.y,
         "scores": trained.course.predictions(),
-        "validation": (~trained.training).astype("uint8"),
+        "validation": (frame.part == VALIDATE).astype("uint8"),
     }
     result = {
-        "rows": int(trained.training.sum()),
-        "validation_rows": int((~trained.training).sum()),
+        "rows": int(data.part.training.sum()),
+        "validation_rows": int((frame.part == VALIDATE).sum()),
         "rounds": trained.course.kept,
         "encryption": trained.encryption,
-        "watched": "training" if trained.training.all() else "validation",
+        "watched": "validation" if (frame.part == VALIDATE).any() else "training",
         "losses": [float(x) for x in trained.course.losses],
         "importance": importance(s.me, data.part, trained),
     }
@@ -85,19 +94,20 @@ def importance(me: str, part: PartData, trained: Trained) -> list[dict[str, Any]
 @VERTICAL.job("features")
 async def features_job(s: Session, inputs: StepInputs) -> StepOutputs:
     """Keeps its own splits and binning; tells the submitter nothing."""
-    part, _ = await s.compute(_part, s, inputs, label=False)
+    part, frame = await s.compute(_part, s, inputs, label=False)
     if not part.n_bins:
         raise ParleyError("no_features", f"{s.me} has no feature column.", "Name some under `columns`.")
     splits = await features(s, part)
     kept = splits.state(max(part.n_bins))
-    return StepOutputs(keep={**kept, "binning": json.dumps(part.binning.to_dict()), "rows": part.rows})
+    return StepOutputs(keep={**frame.keep(), **kept, "binning": json.dumps(part.binning.to_dict())})
 
 
 def check_data(params: Params, cast: Cast, me: str, schema: dict[str, str]) -> None:
     """ParleyError "unknown_column", or "no_features" for a features party without one."""
     is_label = me in cast["label"]
     if is_label:
-        need_columns([params.label], schema, me)
+        need_columns([c for c in (params.label, params.weight, params.exposure) if c is not None], schema, me)
+    need_columns(params.monotone.get(me, {}), schema, me)
     columns = feature_columns(params, me, list(schema), label=is_label)
     if not columns and not is_label:
         raise ParleyError("no_features", f"{me} has no feature column.", "Name some under `columns`.", party=me)

@@ -7,21 +7,27 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from parley.components.training.metrics import Task
-from parley.components.training.objectives import Objective
+from parley.components.training.objectives import LOG_LINK, Loss, Objective
 from parley.components.training.split import Params as Growth
 from parley.crypto.ahe import Layout
 from parley.protocols.inputs import check_parties
 from parley.protocols.kit import Cast
 from parley.wire.errors import ParleyError
 
-LATTICE_BINS, LATTICE_SCALE, LATTICE_SLOTS = 255, 20, 32
+LATTICE_BINS, LATTICE_SCALE, LATTICE_SLOTS, LATTICE_CHANNELS = 255, 20, 32, 64
 
 
 class Params(BaseModel):
     """`label` is the label party's column; `id` and `exclude` name columns that are no features, for all or by party.
 
     `columns` names the features of a party instead of "all others"; `positive` is the value that counts as 1;
-    `validation` is the share of rows held out, which early stopping (in rounds) watches.
+    `validation` is the share of rows held out, which early stopping (in rounds) watches; where an earlier step left
+    validation rows, those are watched instead.
+    `weight` and `exposure` are columns of the label party's: how much a row counts, and for counts and amounts how long
+    or how much of it was observed, so that the model predicts what comes of one unit; predictions of the rows trained
+    on are for their own exposure. `power` is Tweedie's. `monotone` gives numeric features of a party a direction: 1,
+    and no score falls where the feature rises; -1, and none rises.
+    `multi` grows one tree a round with a weight for each class, or a tree for each class.
     `scale_bits` are fraction bits, 20 of them with the lattice unless said otherwise. `statistical_bits` is how close,
     as a power of 1/2, all lattice answers of an attempt together must come to saying nothing beyond their sums; an
     attempt that is made again says it anew. It protects the features parties, so no submitter can ask for less than 40.
@@ -33,8 +39,13 @@ class Params(BaseModel):
     id: str | dict[str, str] | None = None
     exclude: list[str] | dict[str, list[str]] = Field(default_factory=list)
     columns: dict[str, list[str]] = Field(default_factory=dict)
-    objective: Literal["binary", "multi", "regression"] = "binary"
+    objective: Literal["binary", "multi", "regression", "poisson", "gamma", "tweedie"] = "binary"
     classes: int | None = Field(default=None, ge=2, le=100)
+    multi: Literal["channels", "trees"] = "channels"
+    power: float = Field(default=1.5, gt=1, lt=2)
+    weight: str | None = None
+    exposure: str | None = None
+    monotone: dict[str, dict[str, Literal[-1, 0, 1]]] = Field(default_factory=dict)
     positive: str | int | None = None
     trees: int = Field(default=30, ge=1, le=2000)
     depth: int = Field(default=3, ge=1, le=10)
@@ -56,13 +67,20 @@ class Params(BaseModel):
 
     @model_validator(mode="after")
     def _together(self) -> Self:
-        if self.early_stopping and not self.validation:
-            raise ValueError("early_stopping needs validation > 0")
         if (self.objective == "multi") != (self.classes is not None):
             raise ValueError("classes goes with objective multi, and multi needs it")
+        for name in ("multi", "power"):
+            if name in self.model_fields_set and self.objective != {"multi": "multi", "power": "tweedie"}[name]:
+                raise ValueError(f"{name} goes with another objective")
+        if self.exposure is not None and self.objective not in LOG_LINK:
+            raise ValueError("exposure goes with objectives poisson, gamma and tweedie")
+        if self.monotone and self.channels > 2:
+            raise ValueError("monotone needs one output a tree: multi: trees")
         if self.positive is not None and self.objective != "binary":
             raise ValueError("positive goes with objective binary")
         if self.scheme == "lattice":
+            if self.channels > LATTICE_CHANNELS:
+                raise ValueError(f"the lattice sums at most {LATTICE_CHANNELS // 2} classes at once: multi: trees")
             if self.bins > LATTICE_BINS:
                 raise ValueError(f"the lattice sums at most {LATTICE_BINS} bins, and missing values")
             if "scale_bits" not in self.model_fields_set:
@@ -71,21 +89,33 @@ class Params(BaseModel):
 
     @property
     def outputs(self) -> int:
-        """K: trees in a round."""
+        """K: scores a row."""
         return self.classes or 1
 
     @property
+    def apart(self) -> int:
+        """Trees in a round."""
+        return self.outputs if self.multi == "trees" else 1
+
+    @property
+    def channels(self) -> int:
+        """Sums that one tree takes: g and h of each output it grows for."""
+        return 2 * self.outputs // self.apart
+
+    @property
     def task(self) -> Task:
-        tasks: dict[str, Task] = {"binary": "binary", "multi": "multiclass", "regression": "regression"}
-        return tasks[self.objective]
+        tasks: dict[str, Task] = {"binary": "binary", "multi": "multiclass"}
+        return tasks.get(self.objective, "regression")
 
     def loss(self) -> Objective:
         """The objective in the words of the training mathematics."""
         if self.objective == "multi":
             return Objective("softmax", self.outputs)
-        return Objective("logistic" if self.objective == "binary" else "squared")
+        names: dict[str, Loss] = {"binary": "logistic", "regression": "squared"}
+        names |= {"poisson": "poisson", "gamma": "gamma", "tweedie": "tweedie"}
+        return Objective(names[self.objective], power=self.power)
 
-    def growth(self) -> Growth:
+    def rules(self) -> Growth:
         """How trees grow."""
         return Growth(
             rounds=self.trees,
@@ -99,22 +129,23 @@ class Params(BaseModel):
         )
 
     def released_sums(self, n_bins: tuple[int, ...]) -> int:
-        """The most slots a features party with so many bins answers with in all, g and h counted apart.
+        """The most slots a features party with so many bins answers with in all, channels counted.
 
         An answer fills whole polynomials of LATTICE_SLOTS. A tree of depth D asks for at most 2^(D-1) nodes: the root,
         and one of each two siblings below it.
         """
         slots = -(-sum(n_bins) // LATTICE_SLOTS) * LATTICE_SLOTS
-        return (self.trees * self.outputs * slots) << self.depth
+        return (self.trees * self.apart * slots * self.channels) << (self.depth - 1)
 
     def layout(self, rows: int) -> Layout:
-        """Plaintexts of one row's (g, h), both at most 1 in size, which add up over `rows`; CryptoError "overflow"."""
-        return Layout(channels=2, bound=1 << self.scale_bits, max_rows=max(1, rows))
+        """Plaintexts of one row's channels, all at most 1 in size, which add up over `rows`; CryptoError "overflow"."""
+        return Layout(channels=self.channels, bound=1 << self.scale_bits, max_rows=max(1, rows))
 
 
 def check_params(params: Params, cast: Cast) -> None:
     """ParleyError "bad_parameters" for parties without a role."""
-    for value, name in ((params.id, "id"), (params.exclude, "exclude"), (params.columns, "columns")):
+    for name in ("id", "exclude", "columns", "monotone"):
+        value = getattr(params, name)
         if isinstance(value, dict):
             check_parties(value, cast.parties(), name)
     for party, columns in params.columns.items():

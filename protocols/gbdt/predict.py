@@ -103,7 +103,7 @@ class Scorer:
     own: NDArray[np.uint16] = field(repr=False)
 
     def tree_scores(self, tree: Tree, sides: dict[int, Mask]) -> NDArray[np.float64]:
-        """(n,) raw scores of one tree; `sides` holds (n,) who goes left for each split of another party."""
+        """(n, 1 or K) raw scores of one tree; `sides` holds (n,) who goes left for each split of another party."""
         at = np.zeros(self.own.shape[0], dtype=np.int64)
         for index, node in enumerate(tree.nodes):
             if node.is_leaf:
@@ -114,7 +114,7 @@ class Scorer:
                 left = sides[index]
             here = at == index
             at[here] = np.where(left[here], node.left, node.right)
-        return np.array([n.weight for n in tree.nodes])[at]
+        return np.asarray(tree.weights()[at])
 
 
 @PREDICT.role("label")
@@ -126,12 +126,12 @@ async def label(s: Session, scorer: Scorer) -> NDArray[np.float64]:
         sides |= answer
     model = scorer.model
     raw = np.tile(np.asarray(model.base_score), (scorer.own.shape[0], 1))
-    trees = [(k, tree) for trees in model.rounds for k, tree in enumerate(trees)]
-    for t, (k, tree) in enumerate(trees):
+    trees = model.trees()
+    for t, (columns, tree) in enumerate(trees):
         wanted = [i for i, n in enumerate(tree.nodes) if not n.is_leaf and n.feature >= scorer.own.shape[1]]
         if any((t, i) not in sides for i in wanted):
             raise ParleyError("model_mismatch", "A party lacks splits of this model.", "Train again, or use its step.")
-        raw[:, k] += await s.compute(scorer.tree_scores, tree, {i: sides[t, i] for i in wanted})
+        raw[:, columns] += await s.compute(scorer.tree_scores, tree, {i: sides[t, i] for i in wanted})
         s.progress(t + 1, len(trees), "scoring")
     return model.objective.predict(raw)
 
@@ -200,9 +200,9 @@ def kept_labels(s: Session, table: Any, model: Model) -> NDArray[np.float64]:
 
 
 def _as_trained(params: Any, model: Model) -> TrainParams:
-    kinds = {"logistic": "binary", "softmax": "multi", "squared": "regression"}
+    kinds = {"logistic": "binary", "softmax": "multi"}
     classes = model.objective.classes if model.objective.loss == "softmax" else None
-    fields = {"label": params.label, "objective": kinds[model.objective.loss], "classes": classes}
+    fields = {"label": params.label, "objective": kinds.get(model.objective.loss, "regression"), "classes": classes}
     return TrainParams.model_validate({**fields, "positive": params.positive})
 
 

@@ -22,7 +22,8 @@ from parley.components.training.trees import Model, Node, Tree
 
 Ints = NDArray[np.int64]
 Bins = NDArray[np.uint16]
-Split = tuple[int, int]  # tree, node; trees are counted over rounds and outputs
+Floats = NDArray[np.float64]
+Split = tuple[int, int]  # tree, node; trees are counted over all rounds
 Test = tuple[int, int, tuple[int, ...] | None, bool, bool]  # feature, bin, left bins, missing goes left, wanted side
 Combination = dict[int, int]  # term -> factor; NONE stands for the constant 1
 NONE = -1
@@ -39,7 +40,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class _Leaves:
-    """One tree: its output, how each leaf (l,) combines terms (c,), as (l, c) whole numbers, and their weights (l,)."""
+    """One tree for one output: how each leaf (l,) combines terms (c,), as (l, c) whole numbers, and its weight (l,)."""
 
     tree: Tree
     output: int
@@ -101,30 +102,33 @@ def terms_of(model: Model, own: int, owners: Mapping[Split, str], scale_bits: in
     Coefficients are below 2^scale_bits in size. KeyError for a split that nobody owns.
     """
     building = _Building(own, owners, {}, [], [])
-    trees = [(k, tree) for trees in model.rounds for k, tree in enumerate(trees)]
-    combined = [building.leaves(t, k, tree) for t, (k, tree) in enumerate(trees)]
-    shift = _shift(model, combined, len(building.conditions), scale_bits)
+    columns = [
+        (t, k, tree, tree.weights()[:, k - at.start])
+        for t, (at, tree) in enumerate(model.trees())
+        for k in range(at.start, at.stop)
+    ]
+    found = [(k, tree, building.leaves(t, k, tree), weights) for t, k, tree, weights in columns]
+    shift = _shift([(leaves, weights) for _, _, leaves, weights in found], len(building.conditions), scale_bits)
     parts = []
-    for (k, tree), leaves in zip(trees, combined, strict=True):
+    for k, tree, leaves, weights in found:
         used = sorted({term for _, c in leaves for term in c})
         factors = np.array([[c.get(term, 0) for term in used] for _, c in leaves], dtype=np.int64)
-        weights = np.rint(np.ldexp([tree.nodes[leaf].weight for leaf, _ in leaves], shift)).astype(np.int64)
         numbers = np.array([leaf for leaf, _ in leaves], dtype=np.int64)
-        parts.append(_Leaves(tree, k, numbers, np.array(used, dtype=np.int64), factors, weights))
+        whole = np.rint(np.ldexp(weights[numbers], shift)).astype(np.int64)
+        parts.append(_Leaves(tree, k, numbers, np.array(used, dtype=np.int64), factors, whole))
     outputs = np.array(building.outputs, dtype=np.uint16)
     missing = tuple(model.spec.missing(f) for f in range(own))
     width = len(model.base_score)
     return Terms(tuple(building.conditions), outputs, shift, width, own, missing, tuple(parts))
 
 
-def _shift(model: Model, combined: list[list[tuple[int, Combination]]], terms: int, scale_bits: int) -> int:
+def _shift(found: list[tuple[list[tuple[int, Combination]], Floats]], terms: int, scale_bits: int) -> int:
     """The most fraction bits with which no coefficient, of any row, can exceed 2^scale_bits."""
     most = np.zeros(terms + 1)
-    trees = (tree for trees in model.rounds for tree in trees)
-    for tree, leaves in zip(trees, combined, strict=True):
+    for leaves, weights in found:
         for leaf, combination in leaves:
             for term, factor in combination.items():
-                most[term] += abs(factor * tree.nodes[leaf].weight)
+                most[term] += abs(factor * weights[leaf])
     largest = float(most.max())
     # One bit is kept for what rounding the weights may add.
     return scale_bits - 1 - (int(np.frexp(largest)[1]) if largest else 0)

@@ -11,7 +11,8 @@ from parley.crypto.ahe import Layout
 from parley.crypto.ahe.lattice import LatticePublicKey, LatticeSecretKey, Plan, make_plan
 from parley.crypto.ahe.lattice import wire as lattice
 from parley.crypto.errors import CryptoError
-from parley.protocols.gbdt.params import LATTICE_SLOTS
+from parley.protocols.gbdt.params import LATTICE_SLOTS, Params
+from parley.protocols.kit import Session
 
 CONTEXT_BYTES = 32
 
@@ -62,6 +63,18 @@ class Terms:
             sharing=self.sharing,
             packed=self.params.packed,
         )
+
+
+def terms_of(s: Session, rows: int, outputs: int) -> Terms:
+    """This step's, bound to it."""
+    return Terms(s.params, rows, outputs, s.at(key=0).coins.bytes(CONTEXT_BYTES))
+
+
+def planned(params: Params, shapes: list[tuple[int, ...]]) -> int:
+    """Sums the key is planned for: a power of two, which says little of the party with the most; 0 without a plan."""
+    if not packs(params.scheme):
+        return 0
+    return 1 << (max(params.released_sums(n) for n in shapes) - 1).bit_length()
 
 
 def generate(terms: Terms) -> ahe.SecretKey:

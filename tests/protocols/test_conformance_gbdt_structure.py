@@ -17,10 +17,10 @@ from simulators.envelopes import seen
 from vertical import split_inputs, use_plain
 
 from parley.components.features import Binning
+from parley.components.training.growing import Growing
 from parley.components.training.trees import Model
-from parley.protocols.gbdt import vertical as v
+from parley.protocols.gbdt import messages as v
 from parley.protocols.gbdt.course import Splits
-from parley.protocols.gbdt.grow import Growing
 from parley.protocols.inputs import aligned_rows, take_rows
 from parley.protocols.kit import StepInputs
 from parley.protocols.kit.conformance import received

@@ -48,6 +48,7 @@ def table(n: int, seed: int, classes: int) -> pa.Table:
 TASKS = {
     "binary": (2, {}),
     "classes": (3, {"objective": "multi", "classes": 3}),
+    "classes apart": (3, {"objective": "multi", "classes": 3, "multi": "trees"}),
     "regression": (1, {"objective": "regression"}),
 }
 
@@ -73,15 +74,16 @@ def in_fixed_point(model: Model, bins: np.ndarray, step: float) -> np.ndarray:
     """(n, K) raw scores with every leaf rounded to whole steps: row by row, node by node, in whole numbers."""
     out = np.zeros((len(bins), len(model.base_score)), dtype=np.int64)
     for i, row in enumerate(bins):
-        for trees in model.rounds:
-            for k, tree in enumerate(trees):
+        for columns, tree in model.trees():
+            for k in range(columns.start, columns.stop):
                 node = tree.nodes[0]
                 while not node.is_leaf:
                     code, missing = int(row[node.feature]), model.spec.missing(node.feature)
                     left = code <= node.bin if node.left_bins is None else code in node.left_bins
                     left = node.missing_left if code == missing else left
                     node = tree.nodes[node.left if left else node.right]
-                out[i, k] += round(node.weight / step)
+                weight = node.vector[k] if node.vector else node.weight
+                out[i, k] += round(weight / step)
     return np.asarray(model.base_score) + out * step
 
 

@@ -14,11 +14,11 @@ import gmpy2
 import numpy as np
 from simulators.envelopes import MadeUp
 
+from parley.components.training.growing import CLOSED
 from parley.components.training.trees import Model, Tree
-from parley.protocols.gbdt import vertical as v
+from parley.protocols.gbdt import messages as v
 from parley.protocols.gbdt.course import Splits
 from parley.protocols.gbdt.data import groups
-from parley.protocols.gbdt.grow import CLOSED
 
 Place = tuple[int, int]  # tree, level
 
@@ -106,7 +106,13 @@ def label_is_sent(known: Learnt, model: Model, shape, names: list[str], start: i
     `shape` is (bins of each feature, which are categories), `start` the party's first joined feature."""
     n_bins, categorical = shape
     out = MadeUp()
-    out.one(v.Shape(np.array(n_bins, dtype=np.uint32), np.array(categorical, dtype=np.uint8)))
+    out.one(
+        v.Shape(
+            np.array(n_bins, dtype=np.uint32),
+            np.array(categorical, dtype=np.uint8),
+            np.zeros(len(n_bins), dtype=np.int8),
+        )
+    )
     if names:
         out.one(v.Names(names))
     for t, (tree,) in enumerate(model.rounds):
