@@ -18,6 +18,7 @@ from parley.wire.errors import ParleyError
 PROTOCOLS: dict[str, tuple[str, str]] = {
     "evaluate": ("parley.protocols.evaluate.metrics", "EVALUATE"),
     "gbdt/predict": ("parley.protocols.gbdt.predict", "PREDICT"),
+    "gbdt/score": ("parley.protocols.gbdt.predict_jobs", "SCORE"),
     "gbdt/vertical": ("parley.protocols.gbdt.jobs", "VERTICAL"),
     "psi/cardinality": ("parley.protocols.psi.cardinality", "CARDINALITY"),
     "psi/ecdh": ("parley.protocols.psi.ecdh", "ECDH"),

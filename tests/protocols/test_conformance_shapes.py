@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 import pyarrow as pa
 import pytest
-from cases import BY_TREES, CASES, COLUMNS, columns, ids, many, people, scored, spenders, table, three
+from cases import BY_TREES, CASES, COLUMNS, columns, ids, many, of_regression, people, scored, spenders, table, three
 from vertical import split_inputs, use_plain
 
 from parley.protocols import registry
@@ -70,14 +70,10 @@ def other_targets() -> dict[str, StepInputs]:
     return split_inputs(moved(source).set_column(1, "y", pa.array(source.column("y").to_numpy() * 4)), *COLUMNS[:2])
 
 
-def predicted(data: dict[str, StepInputs]) -> dict[str, StepInputs]:
+def predicted(data: dict[str, StepInputs], by: str = "gbdt/vertical") -> dict[str, StepInputs]:
     """`data` scored by the model that was trained on it."""
-    run = CASES["gbdt/vertical"].run(Setting(), data)
+    run = CASES[by].run(Setting(), data)
     return {p: StepInputs(d.table, {"train": run[p].keep, **d.needs}) for p, d in data.items()}
-
-
-def of_regression() -> dict[str, StepInputs]:
-    return columns(classes=False, three_parties=False)
 
 
 def other_scores() -> dict[str, StepInputs]:
@@ -104,6 +100,11 @@ AGREE = {
     "gbdt/vertical packed": (columns, other_columns),
     "gbdt/vertical regression": (of_regression, other_targets),
     "gbdt/predict": (lambda: predicted(columns()), lambda: predicted(other_columns())),
+    "gbdt/score": (lambda: predicted(columns()), lambda: predicted(other_columns())),
+    "gbdt/score packed": (
+        lambda: predicted(of_regression(), "gbdt/vertical regression"),
+        lambda: predicted(other_targets(), "gbdt/vertical regression"),
+    ),
     "evaluate": (scored, other_scores),
     "score/card": (scored, other_scores),
 }
@@ -166,6 +167,7 @@ DIFFER = {
     "own_splits, node_membership": ("gbdt/vertical", columns, other_trees),
     "row_count": ("gbdt/vertical", columns, fewer_rows),
     "feature_names": ("gbdt/vertical", columns, other_names),
+    "own_paths": ("gbdt/score", lambda: predicted(columns()), lambda: predicted(other_trees())),
     "directions": ("gbdt/predict", lambda: predicted(columns()), lambda: predicted(fewer_rows())),
 }
 

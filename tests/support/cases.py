@@ -101,10 +101,14 @@ def columns(classes: bool = True, three_parties: bool = True) -> dict[str, StepI
     return split_inputs(table(classes=classes), *COLUMNS[: 3 if three_parties else 2])
 
 
-def trained() -> dict[str, StepInputs]:
+def of_regression() -> dict[str, StepInputs]:
+    return columns(classes=False, three_parties=False)
+
+
+def trained(by: str = "gbdt/vertical", data: dict[str, StepInputs] | None = None) -> dict[str, StepInputs]:
     """The inputs of a prediction: every party's part of a model, and its table."""
-    data = columns()
-    run = CASES["gbdt/vertical"].run(inputs=data)
+    data = data or columns()
+    run = CASES[by].run(inputs=data)
     return {p: StepInputs(d.table, {"train": run[p].keep, **d.needs}) for p, d in data.items()}
 
 
@@ -139,9 +143,17 @@ CASES = {
             "gbdt/vertical",
             CAST2,
             {**TRAIN, "objective": "regression", "validation": 0.2, "early_stopping": 1},
-            lambda: columns(classes=False, three_parties=False),
+            of_regression,
         ),
         Case("gbdt/predict", "gbdt/predict", CAST3, {"label": "y", "trees": 2, "depth": 2}, trained),
+        Case("gbdt/score", "gbdt/score", CAST3, {"label": "y", "trees": 2, "depth": 2}, trained),
+        Case(
+            "gbdt/score packed",
+            "gbdt/score",
+            CAST2,
+            {"trees": 2, "depth": 2, "scheme": "lattice"},
+            lambda: trained("gbdt/vertical regression", of_regression()),
+        ),
         Case("evaluate", "evaluate", {"label": "bank"}, {}, scored),
         Case("score/card", "score/card", {"label": "bank"}, {}, scored),
     )
