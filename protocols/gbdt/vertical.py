@@ -33,9 +33,9 @@ row's derivative, so in small nodes it can tell which row lies in which bin), th
 (`directions`), the number of features and bins (`feature_shapes`), their names with share_names (`feature_names`).
 Features learns how many rows are aligned (`row_count`), which rows sit together in the nodes of each tree
 (`node_membership`: rows with like labels tend to sit together), its own winning splits (`own_splits`), the number of
-trees (`trees`), with goss which rows have large gradients, whose labels the model finds hard, in each round among others
-that look the same but are drawn anew (`large_gradient_rows`), and with the lattice, up to a power of two, how many sums
-the party with the most answers with (`planned_sums`). Coordinator: sizes.
+trees (`trees`), with goss which rows have large gradients, whose labels the model finds hard, in each round among
+others that look the same but are drawn anew (`large_gradient_rows`), and with the lattice, up to a power of two, how
+many sums the party with the most answers with (`planned_sums`). Coordinator: sizes.
 
 Not protected: what the trees' structure says about the label, against a features party that studies it (less with
 own_trees, whose structure nobody else sees); and anything against parties that pool what they hold.

@@ -19,7 +19,6 @@ from parley.protocols.kit import StepInputs
 from parley.protocols.kit.conformance import shape
 from parley.protocols.kit.local import Setting
 
-
 DRAWN = ("gbdt/vertical by gradient",)  # which rows come along decides the trees, and is learnt
 
 
