@@ -25,7 +25,8 @@ from parley.components.training.trees import Model, Tree
 from parley.protocols.gbdt.course import Splits
 from parley.protocols.gbdt.data import label_values
 from parley.protocols.gbdt.params import Params as TrainParams
-from parley.protocols.inputs import aligned_rows, kept, need_columns, table_of, take_rows, together, told
+from parley.protocols.inputs import aligned_rows, need_columns, table_of, take_rows, together, told
+from parley.protocols.inputs import kept as kept_with
 from parley.protocols.kit import (
     SEMI_HONEST,
     Cast,
@@ -158,14 +159,16 @@ async def features(s: Session, splits: Splits, bins: NDArray[np.uint16]) -> None
     await out.close()
 
 
-def _model(inputs: StepInputs, key: str) -> dict[str, Any]:
-    found = kept(inputs, key)
+def kept_model(inputs: StepInputs, key: str) -> dict[str, Any]:
+    """What the training kept at this party; ParleyError "no_model"."""
+    found = kept_with(inputs, key)
     if found is None:
         raise ParleyError("no_model", "No earlier step left a model here.", "Let it need the training step.")
     return found
 
 
-def _bins(s: Session, inputs: StepInputs, model: dict[str, Any]) -> tuple[NDArray[np.uint16], Any, Ints]:
+def binned(s: Session, inputs: StepInputs, model: dict[str, Any]) -> tuple[NDArray[np.uint16], Any, Ints]:
+    """(n, F) bins of the aligned rows as the model made them, the table, and the rows' ids."""
     rows = aligned_rows(inputs)
     table = take_rows(table_of(inputs, s.me), rows)
     record = json.loads(model["binning"])
@@ -178,20 +181,25 @@ def _bins(s: Session, inputs: StepInputs, model: dict[str, Any]) -> tuple[NDArra
 @PREDICT.job("label")
 async def label_job(s: Session, inputs: StepInputs) -> StepOutputs:
     """Needs the training and an alignment; keeps `scores`, and `labels` when asked; tells the count."""
-    kept_model = _model(inputs, "model")
-    bins, table, rows = await s.compute(_bins, s, inputs, kept_model)
+    kept = kept_model(inputs, "model")
+    bins, table, rows = await s.compute(binned, s, inputs, kept)
     with told():
-        model = Model.from_dict(json.loads(kept_model["model"]))
-    scores = await label(s, Scorer(model, tuple(kept_model["order"]), bins))
-    keep = {"scores": scores, "rows": rows, "task": kept_model["task"]}
+        model = Model.from_dict(json.loads(kept["model"]))
+    scores = await label(s, Scorer(model, tuple(kept["order"]), bins))
+    keep = {"scores": scores, "rows": rows, "task": kept["task"]}
     if s.params.label is not None:
-        need_columns([s.params.label], table.column_names, s.me)
-        with told():
-            keep["labels"] = label_values(table.column(s.params.label), _as_trained(s.params, model))
+        keep["labels"] = kept_labels(s, table, model)
     return StepOutputs(keep=keep, result={"rows": int(rows.size)})
 
 
-def _as_trained(params: Params, model: Model) -> TrainParams:
+def kept_labels(s: Session, table: Any, model: Model) -> NDArray[np.float64]:
+    """(n,) the aligned rows' labels as numbers, the way training read them."""
+    need_columns([s.params.label], table.column_names, s.me)
+    with told():
+        return label_values(table.column(s.params.label), _as_trained(s.params, model))
+
+
+def _as_trained(params: Any, model: Model) -> TrainParams:
     kinds = {"logistic": "binary", "softmax": "multi"}
     classes = model.objective.classes if model.objective.loss == "softmax" else None
     fields = {"label": params.label, "objective": kinds.get(model.objective.loss, "regression"), "classes": classes}
@@ -201,15 +209,16 @@ def _as_trained(params: Params, model: Model) -> TrainParams:
 @PREDICT.job("features")
 async def features_job(s: Session, inputs: StepInputs) -> StepOutputs:
     """Needs the training and an alignment; keeps and tells nothing."""
-    kept_part = _model(inputs, "left")
-    bins, _, _ = await s.compute(_bins, s, inputs, kept_part)
+    kept_part = kept_model(inputs, "left")
+    bins, _, _ = await s.compute(binned, s, inputs, kept_part)
     await features(s, Splits.of(kept_part), bins)
     return StepOutputs()
 
 
-def _check_data(params: Params, cast: Cast, me: str, schema: dict[str, str]) -> None:
+def needs_label(params: Any, cast: Cast, me: str, schema: dict[str, str]) -> None:
+    """ParleyError "unknown_column" where the label party lacks the labels to keep."""
     if params.label is not None and me in cast["label"]:
         need_columns([params.label], schema, me)
 
 
-PREDICT.data_checks.append(_check_data)
+PREDICT.data_checks.append(needs_label)

@@ -22,12 +22,14 @@ random oracle. Each sender is met separately, with keys of its own; a, a' are th
 
 Receiver learns, for each sender, which of its own ids that sender has (with several senders: also the ids that only
 some of them have) and how many distinct ids the sender has. Sender learns how many distinct ids the receiver has, the
-outcome, and with `result: both` which of its own ids all parties have. Coordinator: all counts that travel and the
+outcome, and with `result: both` which of its own ids all parties have (`duplicates: all`: also how many rows of the
+receiver's each of them has). Coordinator: all counts that travel and the
 outcome, from sizes; with `result: receiver` no more of the common count than whether it is zero.
 
 Not protected: a party that lies about its ids (it may try ids it does not hold; the count of ids is all that bounds
 this), and with several senders the floor binds each pair and the whole intersection, not the ids of some of them.
-Ids are distinct: deduplicated before blinding, the first row stands for its id, how often one occurs stays at home.
+Ids are distinct: deduplicated before blinding, how often one occurs stays at home. With `duplicates: all` there is a
+common record for every row of the receiver's that has a common id, and the senders' rows repeat.
 Source: Meadows 1986; Huberman, Franklin, Hogg 1999; RFC 9496 for the group, RFC 9380 for H.
 """
 
@@ -39,7 +41,7 @@ from typing import Annotated, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from parley.crypto import curve
 from parley.protocols.inputs import together, told
@@ -55,7 +57,7 @@ from parley.protocols.kit import (
     array,
     message,
 )
-from parley.protocols.psi.ids import IdColumn, Normalise, matches
+from parley.protocols.psi.ids import IdColumn, KeyParams, duplicates_of, matches
 from parley.protocols.psi.jobs import bind
 from parley.wire.errors import ParleyError
 
@@ -120,20 +122,18 @@ PointsMessage = Probe | ProbeDouble | ProbeTheirs | Blinded | DoubleBlinded | Th
 P = TypeVar("P", Probe, ProbeDouble, ProbeTheirs, Blinded, DoubleBlinded, Theirs)
 
 
-class Params(BaseModel):
-    """`id`: the id column, one name for all or one for each party; `floor`: fewer common records give nothing."""
+class Params(KeyParams):
+    """The key, as in parley.protocols.psi.ids; `floor`: fewer common records give nothing."""
 
-    model_config = ConfigDict(extra="forbid")
-    id: str | dict[str, str]
     result: Literal["receiver", "both"] = "both"
-    normalise: Normalise = "nfc"
     floor: int | None = Field(default=None, ge=1, le=1 << 40)
 
 
 def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
-    """32 bytes per id and message of points, 4 per common id; with a floor the points travel twice."""
+    """32 bytes per id and message of points, 4 per common record; with a floor the points travel twice."""
     (receiver,) = cast["receiver"]
     n = sizes.rows.get(receiver, 0)
+    repeat = duplicates_of(params, receiver, cast) == "all"
     flows = []
     for sender in cast["sender"]:
         m = sizes.rows.get(sender, 0)
@@ -145,7 +145,8 @@ def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
         flows += [Flow(kind.TAG, a, b, _chunks(rows), 32 * rows) for kind, a, b, rows in points]
         flows.append(Flow(Closing.TAG, receiver, sender, 1, 32))
         if params.result == "both":
-            flows.append(Flow(Common.TAG, receiver, sender, _chunks(min(n, m)), 4 * min(n, m)))
+            common = n if repeat else min(n, m)
+            flows.append(Flow(Common.TAG, receiver, sender, _chunks(common), 4 * common))
     return flows
 
 
@@ -155,7 +156,7 @@ def _chunks(rows: int) -> int:
 
 ECDH = Protocol(
     "psi/ecdh",
-    version=1,
+    version=2,
     security=SEMI_HONEST,
     summary="Which records several parties have in common, by commutative blinding of their ids.",
     roles={"receiver": "one", "sender": "many"},
@@ -172,7 +173,7 @@ ECDH = Protocol(
     ],
     learns={
         "receiver": ["intersection", "pairwise_intersections", "cardinality", "sender.size"],
-        "sender": ["intersection", "receiver.size", "outcome"],
+        "sender": ["intersection", "receiver.size", "receiver.repeats", "outcome"],
         "coordinator": ["sizes"],
     },
     params=Params,
@@ -182,7 +183,7 @@ ECDH = Protocol(
 
 @dataclass(frozen=True)
 class Found:
-    """Where the common records are among a party's distinct ids (k,), in the order that all share; None if untold."""
+    """The places (k,) of the common records in a party's `IdColumn.rows`, in the order all share; None if untold."""
 
     outcome: Outcome
     positions: NDArray[np.int64] | None = field(default=None, repr=False)
@@ -200,10 +201,12 @@ async def receiver(s: Session, column: IdColumn) -> Found:
     found = await together(*(_meet(s, p, column, order) for p in senders))
     everywhere = np.flatnonzero(np.all([f >= 0 for f in found], axis=0))
     outcome = _outcome(everywhere.size, s.params.floor)
+    which, places = column.spread(order[everywhere])
     # A fresh secret order, so that the common one tells nothing about anybody's own.
-    everywhere = everywhere[s.rng.permutation(everywhere.size)]
-    await together(*(_close(s, p, outcome, f[everywhere]) for p, f in zip(senders, found, strict=True)))
-    return Found(outcome, order[everywhere] if outcome != "below_floor" else None)
+    shuffled = s.rng.permutation(which.size)
+    records = everywhere[which[shuffled]]
+    await together(*(_close(s, p, outcome, f[records]) for p, f in zip(senders, found, strict=True)))
+    return Found(outcome, places[shuffled] if outcome != "below_floor" else None)
 
 
 def _outcome(count: int, floor: int | None) -> Outcome:
@@ -310,7 +313,8 @@ async def _answer_probe(s: Session, peer: str, column: IdColumn) -> None:
 async def _told_positions(s: Session, peer: str, count: int, ids: int) -> NDArray[np.int64]:
     chunks = [chunk.positions async for chunk in s.stream(peer, Common)]
     positions = np.concatenate([np.empty(0, dtype=np.uint32), *chunks]).astype(np.int64)
-    if positions.size != count or np.any(positions >= ids) or np.unique(positions).size != count:
+    once = duplicates_of(s.params, peer, s.cast) != "all"
+    if positions.size != count or np.any(positions >= ids) or (once and np.unique(positions).size != count):
         raise _wrong(s, peer, "named positions that do not exist or repeat")
     return positions
 
