@@ -113,12 +113,23 @@ def trained(by: str = "gbdt/vertical", data: dict[str, StepInputs] | None = None
     return {p: StepInputs(d.table, {"train": run[p].keep, **d.needs}) for p, d in data.items()}
 
 
+def halves() -> dict[str, StepInputs]:
+    """The two halves of the common rows, from two steps."""
+    out = {}
+    for party, given in columns().items():
+        rows = np.asarray(given.needs["align"]["rows"])
+        out[party] = StepInputs(given.table, {"a": {"rows": rows[:10]}, "b": {"rows": rows[10:]}})
+    return out
+
+
 def scored() -> dict[str, StepInputs]:
     return {"bank": StepInputs(None, {"train": CASES["gbdt/vertical"].run()["bank"].keep})}
 
 
 PSI2 = {"receiver": "hospital", "sender": ["lab"]}
 BY_TREES = "psi/vole by trees"
+EVERYBODY = {"member": ["bank", "bureau", "telco"]}
+DECIDER = {"label": "bank", "member": ["bureau", "telco"]}
 RING = {"member": ["hospital", "lab", "pharmacy"]}
 CASES = {
     c.name: c
@@ -170,6 +181,14 @@ CASES = {
             lambda: trained("gbdt/vertical regression", of_regression()),
         ),
         Case("evaluate", "evaluate", {"label": "bank"}, {}, scored),
+        Case("prep/impute", "prep/impute", EVERYBODY, {"method": "median"}, columns),
+        Case("prep/encode", "prep/encode", EVERYBODY, {"method": "ordinal"}, columns),
+        Case("prep/scale", "prep/scale", EVERYBODY, {"exclude": ["id", "y"]}, columns),
+        Case("prep/transform", "prep/transform", EVERYBODY, {"do": "log1p", "columns": {"bank": ["x0"]}}, columns),
+        Case("prep/split", "prep/split", EVERYBODY, {"test": 0.25}, columns),
+        Case("prep/split by label", "prep/split", DECIDER, {"by": "stratified", "column": "y"}, columns),
+        Case("prep/sample", "prep/sample", DECIDER, {"column": "y", "shares": {"0": 0.5, "1": 3}}, columns),
+        Case("prep/union", "prep/union", EVERYBODY, {}, halves),
         Case("score/card", "score/card", {"label": "bank"}, {}, scored),
     )
 }
