@@ -237,7 +237,7 @@ def _usable(parts: list[pa.ChunkedArray], names: tuple[str, ...]) -> pa.ChunkedA
 
 
 def matches(ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> Ints:
-    """(n,) for each 32-byte row of `ours` (n, 32) its position in `theirs` (m, 32), or -1."""
+    """(n,) for each row of `ours` (n, bytes) its position in `theirs` (m, bytes), or -1."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

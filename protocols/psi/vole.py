@@ -69,7 +69,7 @@ from parley.protocols.psi.jobs import bind
 from parley.wire.canonical import canonical, digest
 from parley.wire.errors import ParleyError
 
-CHUNK = 131_072  # rows of a stream's chunk: about one megabyte
+CHUNK = 130_000  # rows of a stream's chunk: about one megabyte
 SHARE = 32
 Share = Annotated[NDArray[np.uint8], array(SHARE, dtype="uint8")]
 Points = Annotated[NDArray[np.uint8], array("n", 32, dtype="uint8")]
