@@ -50,8 +50,8 @@ class Params(BaseModel):
     `goss` learns from the rows with large gradients and some of the others, which shows features parties which rows
     these are. `growth: leaf` parts the best leaf next until there are `leaves`; `depth` bounds it still, at 10 unless
     said otherwise. The first `own_trees` rounds use the label party's features alone: features parties, who see rows
-    sit together by what the trees still have to explain, then see less of the label. `warm_start` goes on from the
-    model of an earlier step, on its rows and with its bins: `trees` more rounds.
+    sit together by what is still to be explained, see less of the label where such trees explain most of it.
+    `warm_start` goes on from the model of an earlier step, on its rows and with its bins: `trees` more rounds.
     `scale_bits` are fraction bits, 20 of them with the lattice unless said otherwise. `statistical_bits` is how close,
     as a power of 1/2, all lattice answers of an attempt together must come to saying nothing beyond their sums; an
     attempt that is made again says it anew. It protects the features parties, so no submitter can ask for less than 40.
