@@ -37,8 +37,9 @@ trees (`trees`), with goss which rows have large gradients, whose labels the mod
 others that look the same but are drawn anew (`large_gradient_rows`), and with the lattice, up to a power of two, how
 many sums the party with the most answers with (`planned_sums`). Coordinator: sizes.
 
-Not protected: what the trees' structure says about the label, against a features party that studies it (less with
-own_trees, whose structure nobody else sees); and anything against parties that pool what they hold.
+Not protected: what the trees' structure says about the label, against a features party that studies it; own_trees,
+whose structure nobody else sees, take away from that once they have explained most of the label, and few of them next
+to nothing. Nor anything against parties that pool what they hold.
 Source: Cheng, Fan, Jin, Liu, Chen, Papadopoulos, Yang, *SecureBoost*, 2019; Chen & Guestrin, *XGBoost*, 2016.
 """
 
