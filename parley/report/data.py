@@ -40,6 +40,7 @@ class ReportData:
     metrics_of: str = ""
     central: dict[str, Any] | None = None
     importance: list[tuple[str, str, float]] = field(default_factory=list)  # (party, feature, gain)
+    leakage: list[tuple[str, float, float, int]] = field(default_factory=list)  # (party, auc, nmi, trees)
     sizes: dict[str, Any] = field(default_factory=dict)
 
 
@@ -73,6 +74,7 @@ def report_data(job: Job, *, central: Mapping[str, Any] | None = None, title: st
         metrics_of=which,
         central=dict(central) if central is not None else None,
         importance=find_importance(results),
+        leakage=find_leakage(results),
         sizes=find_sizes(results),
     )
 
@@ -96,6 +98,17 @@ def find_importance(results: Mapping[str, Mapping[str, Any]]) -> list[tuple[str,
             for entry in result.get("importance", []) if isinstance(result, dict) else []:
                 found.append((str(entry["party"]), str(entry["feature"]), float(entry["gain"])))
     return sorted(found, key=lambda e: -e[2])
+
+
+def find_leakage(results: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, float, float, int]]:
+    """(party, AUC, mutual information, trees) of the attacks that a training ran on what each features party saw."""
+    found = []
+    for by_party in results.values():
+        for result in by_party.values():
+            figures = result.get("leakage") if isinstance(result, dict) else None
+            for party, f in (figures if isinstance(figures, dict) else {}).items():
+                found.append((str(party), float(f["auc"]), float(f["nmi"]), int(f["trees"])))
+    return sorted(found)
 
 
 def find_sizes(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

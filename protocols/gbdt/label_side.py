@@ -17,6 +17,7 @@ from parley.crypto.ahe import Layout, SecretKey
 from parley.protocols.gbdt import scheme
 from parley.protocols.gbdt.course import Course
 from parley.protocols.gbdt.data import LabelData, allowed_features, asked, directions, sampled_rows, spread
+from parley.protocols.gbdt.leakage import Seen
 from parley.protocols.gbdt.messages import (
     CHUNK,
     Chosen,
@@ -57,17 +58,19 @@ class Team:
     peers: tuple[Peer, ...]
     spec: BinSpec
     monotone: Ints | None
+    seen: Seen
 
 
 @dataclass(frozen=True)
 class Trained:
-    """The label party's outcome: the model over joined features, who they belong to, the course, and the scheme with
-    its figures."""
+    """The label party's outcome: the model over joined features, who they belong to, the course, the scheme with its
+    figures, and what features parties saw of the rows."""
 
     model: Model
     peers: tuple[Peer, ...]
     course: Course
     encryption: str
+    seen: Seen
 
 
 @VERTICAL.role("label")
@@ -86,7 +89,7 @@ async def label(s: Session, data: LabelData) -> Trained:
                 await s.checkpoint(len(course.rounds), course.state(team.spec))
     finally:
         team.key.close()
-    return Trained(course.model(team.spec), team.peers, course, team.key.describe())
+    return Trained(course.model(team.spec), team.peers, course, team.key.describe(), team.seen)
 
 
 async def _introduce(s: Session, data: LabelData) -> Team:
@@ -109,7 +112,7 @@ async def _introduce(s: Session, data: LabelData) -> Team:
         key = await s.compute(scheme.generate, scheme.terms_of(s, int(data.y.size), outputs))
     await together(*(s.send(p, Key(key.public.encode(), int(data.y.size), outputs)) for p in names))
     monotone = np.concatenate(ways).astype(np.int64) if s.params.monotone else None
-    return Team(key, tuple(peers), BinSpec(tuple(n_bins), tuple(categorical)), monotone)
+    return Team(key, tuple(peers), BinSpec(tuple(n_bins), tuple(categorical)), monotone, Seen(data.y.size, names))
 
 
 async def _round(s: Session, team: Team, data: LabelData, course: Course) -> bool:
@@ -130,6 +133,7 @@ async def _round(s: Session, team: Team, data: LabelData, course: Course) -> boo
         channels[sample] = sent << shifts
         growing = Growing(channels, sample, data.part.bins, team.spec, s.params.rules(), allowed, team.monotone)
         await _tree(at, team, growing, sent, shifts)
+        team.seen.next_tree()
         course.raw[:, columns] += growing.scores()
         trees.append(growing.tree())
         if k + 1 == apart:
@@ -148,6 +152,7 @@ async def _tree(s: Session, team: Team, growing: Growing, sent: Ints, shifts: In
         at = s.at(level=depth)
         build = growing.to_build() if growing.more else np.empty(0, dtype=np.uint16)
         await together(*(at.send(p.name, Level(growing.slots(), build)) for p in team.peers))
+        await s.compute(team.seen.told_all, growing.slots())
         if not growing.more:
             return
         if not team.key.public.any_rows:
@@ -156,7 +161,7 @@ async def _tree(s: Session, team: Team, growing: Growing, sent: Ints, shifts: In
         await together(*(_receive(at, team.key, p, growing, build, built, layout, shifts) for p in team.peers))
         splits = await s.compute(growing.find_splits, built)
         sides = {slot: growing.own_side(slot, split) for slot, split in splits if split.feature < _own(growing)}
-        for answer in await together(*(_ask(at, p, growing, splits) for p in team.peers)):
+        for answer in await together(*(_ask(at, p, growing, splits, team.seen) for p in team.peers)):
             sides.update(answer)
         growing.apply(splits, sides)
 
@@ -219,7 +224,9 @@ def _own(growing: Growing) -> int:
     return int(growing.own.shape[1])
 
 
-async def _ask(s: Session, peer: Peer, growing: Growing, splits: list[tuple[int, Split]]) -> dict[int, Mask]:
+async def _ask(
+    s: Session, peer: Peer, growing: Growing, splits: list[tuple[int, Split]], seen: Seen
+) -> dict[int, Mask]:
     """Tell a party its winning splits and learn which rows go left; also when there is none, so that all look alike."""
     mine = [(a, b) for a, b in splits if peer.start <= b.feature < peer.start + len(peer.n_bins)]
     width = max(peer.n_bins)
@@ -235,9 +242,12 @@ async def _ask(s: Session, peer: Peer, growing: Growing, splits: list[tuple[int,
     if flags[total:].any():
         raise wrong(peer.name, "sent more directions than there are rows")
     out = {}
+    parted = np.zeros(growing.position.size, dtype=np.int64)
     for (slot, split), here in zip(mine, rows, strict=True):
         side, flags = flags[: here.size], flags[here.size :]
         if growing.channels[here[side]].sum(axis=0).tolist() != list(split.sums):
             raise wrong(peer.name, "sent directions that contradict its histogram")
         out[slot] = side
+        parted[here] = 2 * slot + 1 + side
+    await s.compute(seen.told, peer.name, parted)
     return out
