@@ -83,9 +83,7 @@ def grow_tree(
     """One tree from fixed-point channels (n, 2K) of the rows in `bins` (n, F); see `growing`."""
     usable = np.ones(spec.features, dtype=bool) if allowed is None else allowed
     growing = Growing(channels, np.arange(bins.shape[0]), bins, spec, params, usable, monotone)
-    while growing.more:
-        splits = growing.find_splits(growing.own_histograms(growing.to_build()))
-        growing.apply(splits, {slot: growing.own_side(slot, split) for slot, split in splits})
+    growing.alone()
     return growing.tree()
 
 

@@ -176,6 +176,12 @@ class Growing:
         children = [child for _, first in opened for child in (first, first + 1)]
         self.level = [*self.waiting, *children] if children else []
 
+    def alone(self) -> None:
+        """Grow to the end with the features at hand, which must be all that are allowed."""
+        while self.more:
+            splits = self.find_splits(self.own_histograms(self.to_build()))
+            self.apply(splits, {slot: self.own_side(slot, split) for slot, split in splits})
+
     def tree(self) -> Tree:
         return Tree(tuple(self.nodes))
 

@@ -18,6 +18,14 @@ from parley.protocols.gbdt.data import LabelData
 Floats = NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Begun:
+    """What the label party goes on from: an earlier model, and its raw scores (n, K) of the same rows."""
+
+    model: Model
+    raw: Floats = field(repr=False)
+
+
 @dataclass
 class Course:
     """The label party's training so far: raw scores (n, K) of all rows, rounds of trees, the losses watched."""
@@ -28,14 +36,17 @@ class Course:
     raw: Floats = field(repr=False)
     stopping: EarlyStopping
     best_raw: Floats = field(repr=False)
+    first: int = 0  # rounds of an earlier training that this one goes on from
     rounds: list[tuple[Tree, ...]] = field(default_factory=list)
     losses: list[float] = field(default_factory=list, repr=False)
 
     @classmethod
-    def begin(cls, objective: Objective, data: LabelData, patience: int) -> Course:
+    def begin(cls, objective: Objective, data: LabelData, patience: int, before: Begun | None = None) -> Course:
         """The start scores; DataError "bad_labels", "one_class", "no_rows" for labels that cannot be learnt, and
         "bad_weights"."""
         objective.labels(data.y)
+        if before is not None:
+            return cls._after(objective, data, patience, before)
         training = data.part.training
         weights, offset = (None if x is None else x[training] for x in (data.weights, data.offset))
         base = objective.base_score(objective.labels(data.y[training]), weights, offset)
@@ -44,22 +55,35 @@ class Course:
             raw += data.offset[:, None]
         return cls(objective, data, base, raw, EarlyStopping(patience), raw.copy())
 
+    @classmethod
+    def _after(cls, objective: Objective, data: LabelData, patience: int, before: Begun) -> Course:
+        raw, first = before.raw.copy(), len(before.model.rounds)
+        stopping = EarlyStopping(patience, best_round=first - 1)
+        out = cls(
+            objective, data, np.array(before.model.base_score), raw, stopping, raw.copy(), first, [*before.model.rounds]
+        )
+        stopping.best = out._loss()
+        return out
+
     def derivatives(self) -> tuple[Floats, Floats]:
         """g and h, (n, K) each, at the scores so far."""
         return self.objective.gradients(self.data.y, self.raw, self.data.weights)
 
     def end_round(self, trees: tuple[Tree, ...], planned: int) -> bool:
         """Note a round whose scores are in `raw`; True when it was the last."""
-        watched = self.data.part.watched
-        weights = None if self.data.weights is None else self.data.weights[watched]
-        loss = validation_loss(self.objective, self.data.y[watched], self.raw[watched], weights)
+        loss = self._loss()
         index = len(self.rounds)
         self.rounds.append(trees)
         self.losses.append(loss)
         stop = self.stopping.update(index, loss)
         if self.stopping.best_round == index:
             self.best_raw = self.raw.copy()
-        return stop or index + 1 == planned
+        return stop or len(self.rounds) - self.first == planned
+
+    def _loss(self) -> float:
+        watched = self.data.part.watched
+        weights = None if self.data.weights is None else self.data.weights[watched]
+        return validation_loss(self.objective, self.data.y[watched], self.raw[watched], weights)
 
     @property
     def kept(self) -> int:
@@ -69,9 +93,9 @@ class Course:
     def model(self, spec: BinSpec) -> Model:
         return Model(self.objective, spec, tuple(self.base.tolist()), tuple(self.rounds[: self.kept]))
 
-    def predictions(self) -> Floats:
-        """(n, K) of the kept model for every row."""
-        return self.objective.predict(self.best_raw if self.stopping.patience else self.raw)
+    def scores(self) -> Floats:
+        """(n, K) raw scores of the kept model for every row."""
+        return self.best_raw if self.stopping.patience else self.raw
 
     def state(self, spec: BinSpec) -> dict[str, Any]:
         """For a checkpoint."""

@@ -1,4 +1,4 @@
-"""From a party's table to what boosting needs of it: feature columns, labels as numbers, samples from public coins."""
+"""From a party's table to what boosting needs of it: feature columns, labels as numbers, what is asked of a node."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from parley.components.features import Binning, fit_bins
 from parley.protocols.frame import TRAIN, VALIDATE
 from parley.protocols.gbdt.params import Params
 from parley.protocols.inputs import ROW, need_columns, one_of
-from parley.protocols.kit import Cast, Session
 from parley.wire.errors import ParleyError
 
 if TYPE_CHECKING:
@@ -89,6 +88,13 @@ def part_data(table: pa.Table, rows: Ints, columns: list[str], max_bins: int, pa
     return PartData(np.ascontiguousarray(binning.transform(table)), binning, rows, part)
 
 
+def binned_as(table: pa.Table, rows: Ints, binning: Binning, part: Parts) -> PartData:
+    """Bins of the aligned `table` as an earlier training made them; DataError when it lacks their columns."""
+    if not binning.columns:
+        return PartData(np.empty((rows.size, 0), dtype=np.uint16), binning, rows, part)
+    return PartData(np.ascontiguousarray(binning.transform(table)), binning, rows, part)
+
+
 def directions(params: Params, me: str, binning: Binning) -> NDArray[np.int8]:
     """(F,) 1, -1 or 0 for each of a party's features; ParleyError "bad_parameters" for one that has no order."""
     wanted = params.monotone.get(me, {})
@@ -158,57 +164,6 @@ def _floats(column: Any) -> Floats:
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.int8())
     return np.asarray(pc.fill_null(column.cast(pa.float64()), float("nan")).to_numpy(), dtype=np.float64)
-
-
-# ---------------------------------------------------------------- samples that all parties draw alike
-
-
-def parted(s: Session, part: Parts) -> Parts:
-    """(n,) the rows' parts: as an earlier step left them, or with a share of the training rows held out.
-
-    At least one row stays on each side. ParleyError "no_rows"; "no_validation_rows" where early stopping has none.
-    """
-    rows = np.flatnonzero(part == TRAIN)
-    if not rows.size:
-        raise ParleyError("no_rows", "There is no row to learn from.")
-    out = part.copy()
-    if s.params.validation > 0 and not np.any(part == VALIDATE):
-        held = min(max(1, round(rows.size * s.params.validation)), rows.size - 1)
-        if held < 1:
-            raise ParleyError("no_rows", "There are too few rows to hold any out for validation.")
-        out[rows[s.coins.permutation(rows.size)[:held]]] = VALIDATE
-    if s.params.early_stopping and not np.any(out == VALIDATE):
-        raise ParleyError(
-            "no_validation_rows",
-            "early_stopping has no rows to watch.",
-            "Set `validation`, or let this step need one that splits the rows.",
-        )
-    return out
-
-
-def sampled_rows(s: Session, training: Mask, round_index: int) -> Ints:
-    """(m,) rising positions of the training rows that this round's trees learn from."""
-    rows = np.flatnonzero(training)
-    if s.params.subsample < 1:
-        count = max(1, round(rows.size * s.params.subsample))
-        rows = np.sort(rows[s.at(round=round_index).coins.permutation(rows.size)[:count]])
-    return rows
-
-
-def allowed_features(s: Session, party: str, features: int, round_index: int) -> Mask:
-    """(F,) which of a party's features this round's trees may use; at least one where there is any."""
-    out = np.ones(features, dtype=bool)
-    if s.params.column_sample < 1 and features:
-        where = parties_in_order(s.cast).index(party)
-        count = max(1, round(features * s.params.column_sample))
-        out[:] = False
-        out[s.at(round=round_index, party=where).coins.permutation(features)[:count]] = True
-    return out
-
-
-def parties_in_order(cast: Cast) -> tuple[str, ...]:
-    """Label first, then features in the job's order: the order of the joined features."""
-    return (*cast["label"], *cast["features"])
 
 
 def asked(n_bins: tuple[int, ...], allowed: Mask, apart: bool) -> list[tuple[Counts, Ints]]:

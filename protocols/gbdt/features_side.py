@@ -13,7 +13,7 @@ from parley.components.training.growing import CLOSED
 from parley.crypto.ahe import Ciphertexts, Layout, PublicKey
 from parley.protocols.gbdt import scheme
 from parley.protocols.gbdt.course import Splits
-from parley.protocols.gbdt.data import PartData, allowed_features, asked, directions, sampled_rows
+from parley.protocols.gbdt.data import PartData, asked, directions
 from parley.protocols.gbdt.messages import (
     Chosen,
     Directions,
@@ -23,11 +23,13 @@ from parley.protocols.gbdt.messages import (
     Level,
     Names,
     NodeGradients,
+    Sampled,
     Shape,
     TreeDone,
     wrong,
 )
 from parley.protocols.gbdt.pieces import Pieces, cut
+from parley.protocols.gbdt.sampling import allowed_features, sampled_rows
 from parley.protocols.gbdt.vertical import VERTICAL
 from parley.protocols.inputs import told
 from parley.protocols.kit import Session
@@ -36,27 +38,51 @@ Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 
+@dataclass(frozen=True)
+class Grown:
+    """A features party's outcome, and what it goes on from: its splits of so many rounds."""
+
+    splits: Splits
+    rounds: int = 0
+
+
 @VERTICAL.role("features")
-async def features(s: Session, data: PartData) -> Splits:
-    boss = s.peer("label")
+async def features(s: Session, data: PartData, before: Grown | None = None) -> Grown:
+    boss, apart = s.peer("label"), s.params.apart
     key = await _meet_label(s, boss, data)
-    rounds, splits = 0, Splits()
+    first = before.rounds if before is not None else 0
+    rounds, splits = first, before.splits if before is not None else Splits()
     if s.resumed is not None:
         rounds, splits = s.resumed[0], Splits.of(s.resumed[1])
     done = TreeDone(True, 0)
     while done.more:
-        sample = sampled_rows(s, data.training, rounds)
+        alone = rounds - first < s.params.own_trees
+        sample = np.empty(0, np.int64) if alone else await _sample(s, boss, data, rounds)
         allowed = allowed_features(s, s.me, len(data.n_bins), rounds)
-        for k in range(s.params.apart):
-            tree = rounds * s.params.apart + k
-            work = await s.compute(Work.of, data, key, sample, allowed, s.params.layout(sample.size))
-            await _grow(s.at(tree=tree), boss, work, splits, tree)
+        for k in range(apart):
+            tree = rounds * apart + k
+            if not alone:
+                work = await s.compute(Work.of, data, key, sample, allowed, s.params.layout(sample.size))
+                await _grow(s.at(tree=tree), boss, work, splits, tree)
             done = await s.at(tree=tree).recv(boss, TreeDone)
         rounds += 1
-        s.progress(rounds, s.params.trees, "growing trees")
+        s.progress(rounds - first, s.params.trees, "growing trees")
         if done.more:
             await s.checkpoint(rounds, splits.state(max(data.n_bins)))
-    return Splits.of(splits.state(max(data.n_bins), done.kept * s.params.apart))
+    return Grown(Splits.of(splits.state(max(data.n_bins), done.kept * apart)), done.kept)
+
+
+async def _sample(s: Session, boss: str, data: PartData, round_index: int) -> Ints:
+    """(m,) the rows of a round: drawn from the coins, or as the label party chose them by gradient."""
+    if s.params.goss is None:
+        return sampled_rows(s, data.training, round_index)
+    message = await s.at(tree=round_index * s.params.apart).recv(boss, Sampled, bytes=-(-data.rows.size // 8))
+    flags = np.unpackbits(message.bits).astype(bool)
+    rows = np.flatnonzero(flags)
+    wanted = sum(s.params.goss.counts(int(data.training.sum())))
+    if flags[data.rows.size :].any() or rows.size != wanted or not data.training[rows].all():
+        raise wrong(boss, "chose other rows, or another number, than were agreed")
+    return rows
 
 
 async def _meet_label(s: Session, boss: str, data: PartData) -> PublicKey:
@@ -98,7 +124,7 @@ class Work:
 
 async def _grow(s: Session, boss: str, work: Work, splits: Splits, tree: int) -> None:
     everything = await _gradients(s, boss, work) if work.key.any_rows else None
-    for depth in range(s.params.depth):
+    for depth in range(s.params.steps):
         at = s.at(level=depth)
         level = await at.recv(boss, Level, n=work.data.rows.size)
         if level.build.size == 0:

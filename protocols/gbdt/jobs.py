@@ -7,37 +7,76 @@ from typing import Any
 
 import numpy as np
 
+from parley.components.features import Binning
+from parley.components.training.trees import Model
 from parley.protocols.frame import VALIDATE, Frame, frame_of
+from parley.protocols.gbdt.course import Begun, Splits
 from parley.protocols.gbdt.data import (
     LabelData,
     PartData,
+    binned_as,
     feature_columns,
     label_values,
     part_data,
-    parted,
-    parties_in_order,
     positive_values,
 )
-from parley.protocols.gbdt.features_side import features
+from parley.protocols.gbdt.features_side import Grown, features
 from parley.protocols.gbdt.label_side import Trained, label
 from parley.protocols.gbdt.params import Params
+from parley.protocols.gbdt.sampling import parted, parties_in_order
 from parley.protocols.gbdt.vertical import VERTICAL
 from parley.protocols.inputs import need_columns, told
 from parley.protocols.kit import Cast, Session, StepInputs, StepOutputs
 from parley.wire.errors import ParleyError
 
+Kept = dict[str, Any]
 
-def _part(s: Session, inputs: StepInputs, *, label: bool) -> tuple[PartData, Frame]:
-    """This party's binned features, and the frame they come from, with the rows parted as they are used here."""
-    frame = frame_of(inputs, s.me)
+
+def _earlier(s: Session, inputs: StepInputs) -> Kept | None:
+    """What the training that this one goes on from kept here; ParleyError "no_model", "ambiguous_model"."""
+    if not s.params.warm_start:
+        return None
+    found = [kept for kept in inputs.needs.values() if {"binning", "rounds"} <= set(kept)]
+    if len(found) != 1:
+        code, many = ("no_model", "no") if not found else ("ambiguous_model", "more than one")
+        raise ParleyError(code, f"warm_start found {many} earlier training.", "Let it need that one training step.")
+    return found[0]
+
+
+def _part(s: Session, inputs: StepInputs, before: Kept | None, *, label: bool) -> tuple[PartData, Frame]:
+    """This party's binned features, and the frame they come from, with the rows parted as they are used here.
+
+    After an earlier training these are its rows, its parts and its bins.
+    """
+    frame = frame_of(inputs if before is None else StepInputs(inputs.table, {"before": before}), s.me)
     frame = frame.with_part(parted(s, frame.part))
+    if before is not None:
+        with told():
+            binning = Binning.from_dict(json.loads(before["binning"]))
+            return binned_as(frame.table, frame.rows, binning, frame.part), frame
     columns = feature_columns(s.params, s.me, frame.table.column_names, label=label)
     with told():
         return part_data(frame.table, frame.rows, columns, s.params.bins, frame.part), frame
 
 
-def _labelled(s: Session, inputs: StepInputs) -> tuple[LabelData, Frame]:
-    part, frame = _part(s, inputs, label=True)
+def _begun(s: Session, before: Kept | None) -> Begun | None:
+    """The label party's model so far; ParleyError "other_model" when these parameters cannot go on from it."""
+    if before is None:
+        return None
+    with told():
+        model = Model.from_dict(json.loads(before["model"]))
+    same = model.objective == s.params.loss() and list(before["order"]) == list(parties_in_order(s.cast))
+    if not same or any(len(trees) != s.params.apart for trees in model.rounds):
+        raise ParleyError(
+            "other_model",
+            "The earlier model has another objective or other parties.",
+            "Keep objective, multi and roles.",
+        )
+    return Begun(model, np.asarray(before["raw"], dtype=np.float64))
+
+
+def _labelled(s: Session, inputs: StepInputs, before: Kept | None) -> tuple[LabelData, Frame]:
+    part, frame = _part(s, inputs, before, label=True)
     p, table = s.params, frame.table
     need_columns([c for c in (p.label, p.weight, p.exposure) if c is not None], table.column_names, s.me)
     with told():
@@ -50,15 +89,18 @@ def _labelled(s: Session, inputs: StepInputs) -> tuple[LabelData, Frame]:
 @VERTICAL.job("label")
 async def label_job(s: Session, inputs: StepInputs) -> StepOutputs:
     """Keeps the model, its own binning and every row's score; tells the submitter the losses and the importances."""
-    data, frame = await s.compute(_labelled, s, inputs)
-    trained = await label(s, data)
+    before = _earlier(s, inputs)
+    data, frame = await s.compute(_labelled, s, inputs, before)
+    trained = await label(s, data, _begun(s, before))
     keep = frame.keep() | {
         "model": json.dumps(trained.model.to_dict()),
         "binning": json.dumps(data.part.binning.to_dict()),
         "order": list(parties_in_order(s.cast)),
         "task": s.params.task,
         "labels": data.y,
-        "scores": trained.course.predictions(),
+        "scores": trained.course.objective.predict(trained.course.scores()),
+        "raw": trained.course.scores(),
+        "rounds": trained.course.kept,
         "validation": (frame.part == VALIDATE).astype("uint8"),
     }
     result = {
@@ -97,11 +139,12 @@ def importance(me: str, part: PartData, trained: Trained) -> list[dict[str, Any]
 @VERTICAL.job("features")
 async def features_job(s: Session, inputs: StepInputs) -> StepOutputs:
     """Keeps its own splits and binning; tells the submitter nothing."""
-    part, frame = await s.compute(_part, s, inputs, label=False)
+    before = _earlier(s, inputs)
+    part, frame = await s.compute(_part, s, inputs, before, label=False)
     if not part.n_bins:
         raise ParleyError("no_features", f"{s.me} has no feature column.", "Name some under `columns`.")
-    splits = await features(s, part)
-    kept = splits.state(max(part.n_bins))
+    grown = await features(s, part, None if before is None else Grown(Splits.of(before), int(before["rounds"])))
+    kept = grown.splits.state(max(part.n_bins)) | {"rounds": grown.rounds}
     return StepOutputs(keep={**frame.keep(), **kept, "binning": json.dumps(part.binning.to_dict())})
 
 

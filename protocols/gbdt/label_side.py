@@ -15,8 +15,8 @@ from parley.components.training.split import Split
 from parley.components.training.trees import Model, Tree
 from parley.crypto.ahe import Layout, SecretKey
 from parley.protocols.gbdt import scheme
-from parley.protocols.gbdt.course import Course
-from parley.protocols.gbdt.data import LabelData, allowed_features, asked, directions, sampled_rows, spread
+from parley.protocols.gbdt.course import Begun, Course
+from parley.protocols.gbdt.data import LabelData, asked, directions, spread
 from parley.protocols.gbdt.leakage import Seen
 from parley.protocols.gbdt.messages import (
     CHUNK,
@@ -28,15 +28,19 @@ from parley.protocols.gbdt.messages import (
     Level,
     Names,
     NodeGradients,
+    Sampled,
     Shape,
     TreeDone,
     wrong,
 )
 from parley.protocols.gbdt.pieces import Pieces, cut
+from parley.protocols.gbdt.sampling import allowed_features, by_gradient, level_features, sampled_rows
 from parley.protocols.gbdt.vertical import VERTICAL
 from parley.protocols.inputs import together, told
 from parley.protocols.kit import Session
+from parley.wire.errors import ParleyError
 
+Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
@@ -60,6 +64,11 @@ class Team:
     monotone: Ints | None
     seen: Seen
 
+    def counts(self, me: str) -> list[tuple[str, int]]:
+        """Every party with how many features it has, in their order."""
+        others = [(p.name, len(p.n_bins)) for p in self.peers]
+        return [(me, self.spec.features - sum(n for _, n in others)), *others]
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -74,17 +83,21 @@ class Trained:
 
 
 @VERTICAL.role("label")
-async def label(s: Session, data: LabelData) -> Trained:
+async def label(s: Session, data: LabelData, before: Begun | None = None) -> Trained:
+    if s.params.own_trees and not data.part.n_bins:
+        raise ParleyError("no_features", f"{s.me} has no feature column for own_trees.", "Name some under `columns`.")
     with told():
-        course = Course.begin(s.params.loss(), data, s.params.early_stopping)
+        course = Course.begin(s.params.loss(), data, s.params.early_stopping, before)
         if s.resumed is not None:
             course.resume(s.resumed[1])
     team = await _introduce(s, data)
+    if before is not None and before.model.spec != team.spec:
+        raise ParleyError("other_model", "The earlier model has other features.", "Name the same columns.")
     last = False
     try:
         while not last:
             last = await _round(s, team, data, course)
-            s.progress(len(course.rounds), s.params.trees, "growing trees")
+            s.progress(len(course.rounds) - course.first, s.params.trees, "growing trees")
             if not last:
                 await s.checkpoint(len(course.rounds), course.state(team.spec))
     finally:
@@ -118,22 +131,25 @@ async def _introduce(s: Session, data: LabelData) -> Team:
 async def _round(s: Session, team: Team, data: LabelData, course: Course) -> bool:
     """Grow the trees of one round from the same scores; True when it was the last round."""
     index, apart = len(course.rounds), s.params.apart
-    sample = sampled_rows(s, data.part.training, index)
-    counts = [(s.me, data.part.bins.shape[1]), *((p.name, len(p.n_bins)) for p in team.peers)]
-    allowed = np.concatenate([allowed_features(s, name, count, index) for name, count in counts])
+    alone = index - course.first < s.params.own_trees
+    allowed = np.concatenate([allowed_features(s, name, count, index) for name, count in team.counts(s.me)])
+    if alone:
+        allowed[data.part.bins.shape[1] :] = False
     g, h = course.derivatives()
+    sample, factor = await _sample(s, index, team, data, g, alone)
     trees: list[Tree] = []
     last = False
     for k in range(apart):
         at = s.at(tree=index * apart + k)
         columns = slice(k, k + s.params.channels // 2)
         with told():
-            sent, shifts = fitted(g[sample, columns], h[sample, columns], s.params.scale_bits)
+            sent, shifts = fitted(g[sample, columns] * factor, h[sample, columns] * factor, s.params.scale_bits)
         channels = np.zeros((data.y.size, s.params.channels), dtype=np.int64)
         channels[sample] = sent << shifts
         growing = Growing(channels, sample, data.part.bins, team.spec, s.params.rules(), allowed, team.monotone)
-        await _tree(at, team, growing, sent, shifts)
-        team.seen.next_tree()
+        await (s.compute(growing.alone) if alone else _tree(at, team, growing, sent, shifts))
+        if not alone:
+            team.seen.next_tree()
         course.raw[:, columns] += growing.scores()
         trees.append(growing.tree())
         if k + 1 == apart:
@@ -144,11 +160,26 @@ async def _round(s: Session, team: Team, data: LabelData, course: Course) -> boo
     return last
 
 
+async def _sample(s: Session, index: int, team: Team, data: LabelData, g: Floats, alone: bool) -> tuple[Ints, Floats]:
+    """(m,) the rows of a round, and how much each counts (m, 1); features parties are told rows they cannot draw."""
+    training = data.part.training
+    if s.params.goss is None:
+        rows = sampled_rows(s, training, index)
+        return rows, np.ones((rows.size, 1))
+    rows, factor = by_gradient(s.params.goss, g, training, s.rng)
+    if not alone:
+        flags = np.zeros(training.size, dtype=bool)
+        flags[rows] = True
+        at = s.at(tree=index * s.params.apart)
+        await together(*(at.send(p.name, Sampled(np.packbits(flags))) for p in team.peers))
+    return rows, factor[:, None]
+
+
 async def _tree(s: Session, team: Team, growing: Growing, sent: Ints, shifts: Ints) -> None:
     layout = s.params.layout(len(sent))
     if team.key.public.any_rows:
         await _send_gradients(s, team, sent, layout)
-    for depth in range(s.params.depth):
+    for depth in range(s.params.steps):
         at = s.at(level=depth)
         build = growing.to_build() if growing.more else np.empty(0, dtype=np.uint16)
         await together(*(at.send(p.name, Level(growing.slots(), build)) for p in team.peers))
@@ -159,7 +190,8 @@ async def _tree(s: Session, team: Team, growing: Growing, sent: Ints, shifts: In
             await _send_nodes(at, team, growing, build, sent, layout)
         built = await s.compute(growing.own_histograms, build)
         await together(*(_receive(at, team.key, p, growing, build, built, layout, shifts) for p in team.peers))
-        splits = await s.compute(growing.find_splits, built)
+        usable = level_features(at, [count for _, count in team.counts(s.me)])
+        splits = await s.compute(growing.find_splits, built, usable)
         sides = {slot: growing.own_side(slot, split) for slot, split in splits if split.feature < _own(growing)}
         for answer in await together(*(_ask(at, p, growing, splits, team.seen) for p in team.peers)):
             sides.update(answer)

@@ -45,6 +45,11 @@ class Names(Message):
             raise ValueError(f"column names are texts of at most {NAME_BYTES} bytes")
 
 
+@message("gbdt.vertical.sampled/1")
+class Sampled(Message):
+    bits: Annotated[NDArray[np.uint8], array("bytes", dtype="uint8")]
+
+
 @message("gbdt.vertical.gradients/1")
 class Gradients(Message):
     ciphertexts: Ciphers

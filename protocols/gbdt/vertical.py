@@ -14,8 +14,9 @@ refused by name.
     2     features -> label   Names        column names, only with share_names              names
     3     label -> features   Key          public key, rows, sums it is planned for          modulus
     for each tree (a round of K classes has one with K pairs (g, h) a row, or K trees):
+    3a    label -> features   Sampled      rows of the round, only with goss                1/8 per row
     4     label -> features   Gradients    encrypted (g, h) of each sampled row             key_bits/4 per row
-      for each level:
+      for each level, or leaf-wise each best leaf:
     5     label -> features   Level        each row's open node; which nodes to sum up      2 per row
     5a    label -> features   NodeGradients  (g, h) of the rows of each such node, encrypted  by scheme
     6     features -> label   Histograms   encrypted sums by feature and bin                key_bits/4 per packed sums
@@ -32,11 +33,12 @@ row's derivative, so in small nodes it can tell which row lies in which bin), th
 (`directions`), the number of features and bins (`feature_shapes`), their names with share_names (`feature_names`).
 Features learns how many rows are aligned (`row_count`), which rows sit together in the nodes of each tree
 (`node_membership`: rows with like labels tend to sit together), its own winning splits (`own_splits`), the number of
-trees (`trees`), and with the lattice, up to a power of two, how many sums the party with the most answers with
-(`planned_sums`). Coordinator: sizes.
+trees (`trees`), with goss which rows have large gradients, whose labels the model finds hard, in each round among
+others that look the same but are drawn anew (`large_gradient_rows`), and with the lattice, up to a power of two, how
+many sums the party with the most answers with (`planned_sums`). Coordinator: sizes.
 
-Not protected: what the trees' structure says about the label, against a features party that studies it; and anything
-against parties that pool what they hold.
+Not protected: what the trees' structure says about the label, against a features party that studies it (less with
+own_trees, whose structure nobody else sees); and anything against parties that pool what they hold.
 Source: Cheng, Fan, Jin, Liu, Chen, Papadopoulos, Yang, *SecureBoost*, 2019; Chen & Guestrin, *XGBoost*, 2016.
 """
 
@@ -54,6 +56,7 @@ from parley.protocols.gbdt.messages import (
     Level,
     Names,
     NodeGradients,
+    Sampled,
     Shape,
     TreeDone,
 )
@@ -64,18 +67,18 @@ from parley.protocols.kit import SEMI_HONEST, Cast, Flow, Protocol, Sizes, Step
 
 
 def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
-    """For n rows, T trees in all, depth D, B = bins + 1, F features: levels T D 2n and up; directions T D n/8;
-    splits T 2^D B; and ciphertexts of T n rows at once, or of at most T n (D+1)/2 by node, and of T 2^(D-1) F B sums,
-    weighed by the scheme: key_bits/4 a row and a packed group of sums, or blocks and reply polynomials.
+    """For n rows of which a tree learns from m, T trees that ask, S steps a tree (depth D, or leaves - 1), N nodes
+    summed up (2^(D-1), or leaves - 1), B = bins + 1, F features: levels T S 2n and up; directions T S n/8; splits
+    T 2N B; rows chosen by gradient n/8 a round; and ciphertexts of T m rows at once, or of at most T m (D+1)/2 by node,
+    and of T N F B sums, weighed by the scheme: key_bits/4 a row and a packed group of sums, or blocks and replies.
     """
     (label,) = cast["label"]
     terms, columns = _expected(params, cast, sizes)
-    n = terms.rows
-    trees, nodes = params.trees * params.apart, 2**params.depth
-    levels = trees * params.depth
+    n, trees = terms.rows, params.asking
+    m, levels, batches = params.learnt_from(n), trees * params.steps, trees * params.builds
     by_node = scheme.packs(params.scheme)
-    batches = trees * nodes // 2
-    rows = trees * n * (params.depth + 1) // 2 if by_node else trees * n
+    passes = min(params.depth + 1, params.builds + 1)  # halves: a summed node has at most half of its parent's rows
+    rows = trees * m * passes // 2 if by_node else trees * m
     flows = []
     for party in cast["features"]:
         kinds = 1 if by_node else min(columns[party], params.bins + 1)
@@ -83,22 +86,20 @@ def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
             sums = batches * columns[party] * (params.bins + 1)
             weight = scheme.weigh(terms, rows, batches, sums, batches * kinds)
         gradients = NodeGradients if by_node else Gradients
+        whole = -(-m // CHUNK) * trees + pieces_of(weight.gradients, batches + levels + trees)
         flows += [
             Flow(Key.TAG, label, party, 1, weight.key),
             Flow(Shape.TAG, party, label, 1, 6 * columns[party]),
-            Flow(
-                gradients.TAG,
-                label,
-                party,
-                -(-n // CHUNK) * trees + pieces_of(weight.gradients, batches + levels + trees),
-                weight.gradients,
-            ),
-            Flow(Level.TAG, label, party, levels, levels * 2 * n + trees * 2 * nodes),
+            Flow(gradients.TAG, label, party, whole, weight.gradients),
+            Flow(Level.TAG, label, party, levels, levels * 2 * n + trees * 4 * params.builds),
             Flow(Histograms.TAG, party, label, pieces_of(weight.answers, batches * kinds + levels), weight.answers),
-            Flow(Chosen.TAG, label, party, levels, trees * nodes * (11 + params.bins)),
+            Flow(Chosen.TAG, label, party, levels, trees * (params.splits + 1) * (11 + params.bins)),
             Flow(Directions.TAG, party, label, levels, levels * (n // 8 + 1)),
-            Flow(TreeDone.TAG, label, party, trees, trees * 16),
+            Flow(TreeDone.TAG, label, party, params.trees * params.apart, params.trees * params.apart * 16),
         ]
+        if params.goss is not None:
+            rounds = params.trees - params.own_trees
+            flows.append(Flow(Sampled.TAG, label, party, rounds, rounds * (n // 8 + 1)))
         if params.share_names:
             flows.append(Flow(Names.TAG, party, label, 1, columns[party] * (NAME_BYTES + 16)))
     return flows
@@ -136,6 +137,7 @@ VERTICAL = Protocol(
         Step("features", "label", Shape, "feature_shapes"),
         Step("features", "label", Names, "feature_names"),
         Step("label", "features", Key, "row_count"),
+        Step("label", "features", Sampled, "large_gradient_rows", TREE),
         Step("label", "features", Gradients, "row_count", TREE, stream=True),
         Step("label", "features", Level, "node_membership", LEVEL),
         Step("label", "features", NodeGradients, "row_count", LEVEL, stream=True),
@@ -146,8 +148,13 @@ VERTICAL = Protocol(
     ],
     learns={
         "label": ["model", "histograms", "directions", "feature_shapes", "feature_names"],
-        "features": ["row_count", "node_membership", "own_splits", "trees", "planned_sums"],
+        "features": ["row_count", "node_membership", "own_splits", "trees", "planned_sums", "large_gradient_rows"],
         "coordinator": ["sizes"],
+    },
+    when={
+        "features.large_gradient_rows": ("goss",),
+        "features.planned_sums": ("scheme", "lattice"),
+        "label.feature_names": ("share_names",),
     },
     params=Params,
     cost=cost,

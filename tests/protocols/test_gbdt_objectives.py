@@ -233,9 +233,10 @@ def test_one_pass_for_all_classes_classifies_as_well_and_costs_less():
     accuracy = []
     for run in (wide, apart):
         held = run["bank"].keep["validation"] == 1
-        accuracy.append((run["bank"].keep["scores"][held].argmax(axis=1) == run["bank"].keep["labels"][held]).mean())
-    assert accuracy[0] > 0.70
-    assert accuracy[0] > accuracy[1] - 0.05
+        right = run["bank"].keep["scores"].argmax(axis=1) == run["bank"].keep["labels"]
+        accuracy.append((right[held].mean(), right[~held].mean()))
+    assert accuracy[0][0] > accuracy[1][0] - 0.03 > 0.65
+    assert accuracy[0][1] > 0.775  # a central multinomial regression on the rows it learnt from
     assert len(wide.transcript) < len(apart.transcript) / 2
 
 

@@ -87,6 +87,7 @@ def table(rows: int = 24, seed: int = 2, classes: bool = True) -> pa.Table:
 
 COLUMNS = (["id", "y", "x0"], ["id", "x1", "x2"], ["id", "x3"])
 TRAIN = {"label": "y", "id": "id", "trees": 2, "depth": 2, "bins": 8, "share_names": True, "min_child_weight": 0.1}
+LEAVES = {"trees": 3, "own_trees": 1, "depth": 3, "growth": "leaf", "leaves": 4}
 CAST2 = {"label": "bank", "features": ["bureau"]}
 CAST3 = {"label": "bank", "features": ["bureau", "telco"]}
 
@@ -130,6 +131,20 @@ CASES = {
             CAST2,
             {**TRAIN, "objective": "regression", "validation": 0.2, "early_stopping": 1},
             of_regression,
+        ),
+        Case(
+            "gbdt/vertical by gradient",
+            "gbdt/vertical",
+            CAST3,
+            {**TRAIN, "goss": {"top": 0.3, "other": 0.3}},
+            columns,
+        ),
+        Case(
+            "gbdt/vertical leaf-wise",
+            "gbdt/vertical",
+            CAST2,
+            {**TRAIN, **LEAVES, "objective": "multi", "classes": 2},
+            lambda: columns(three_parties=False),
         ),
         Case("gbdt/predict", "gbdt/predict", CAST3, {"label": "y", "trees": 2, "depth": 2}, trained),
         Case("gbdt/score", "gbdt/score", CAST3, {"label": "y", "trees": 2, "depth": 2}, trained),
