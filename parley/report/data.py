@@ -40,7 +40,7 @@ class ReportData:
     metrics_of: str = ""
     central: dict[str, Any] | None = None
     importance: list[tuple[str, str, float]] = field(default_factory=list)  # (party, feature, gain)
-    leakage: list[tuple[str, float, float, int]] = field(default_factory=list)  # (party, auc, nmi, trees)
+    leakage: list[tuple[str, float, float, float | None, int]] = field(default_factory=list)  # as `find_leakage` says
     sizes: dict[str, Any] = field(default_factory=dict)
 
 
@@ -100,15 +100,17 @@ def find_importance(results: Mapping[str, Mapping[str, Any]]) -> list[tuple[str,
     return sorted(found, key=lambda e: -e[2])
 
 
-def find_leakage(results: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, float, float, int]]:
-    """(party, AUC, mutual information, trees) of the attacks that a training ran on what each features party saw."""
+def find_leakage(results: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, float, float, float | None, int]]:
+    """(party, AUC, mutual information, AUC of its own splits or None, trees) of the attacks that a training ran on what
+    each features party saw."""
     found = []
     for by_party in results.values():
         for result in by_party.values():
             figures = result.get("leakage") if isinstance(result, dict) else None
             for party, f in (figures if isinstance(figures, dict) else {}).items():
-                found.append((str(party), float(f["auc"]), float(f["nmi"]), int(f["trees"])))
-    return sorted(found)
+                splits = float(f["splits_auc"]) if "splits_auc" in f else None
+                found.append((str(party), float(f["auc"]), float(f["nmi"]), splits, int(f["trees"])))
+    return sorted(found, key=lambda line: line[0])
 
 
 def find_sizes(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -128,13 +128,17 @@ def _leakage(d: ReportData) -> str:
     """How far labels can be guessed from what training told each features party; measured, not bounded."""
     if not d.leakage:
         return ""
-    rows = [(escape(p), f"{auc:.3f}", f"{nmi:.3f}", f"{trees}") for p, auc, nmi, trees in d.leakage]
-    head = ("features party", "best guess of a label, AUC", "groups against labels, NMI", "trees")
+    rows = [
+        (escape(p), f"{auc:.3f}", f"{nmi:.3f}", "" if splits is None else f"{splits:.3f}", f"{trees}")
+        for p, auc, nmi, splits, trees in d.leakage
+    ]
+    head = ("features party", "where rows sat: AUC", "NMI", "own splits alone: AUC", "trees")
     return (
         "<h2>What training said about labels</h2>"
-        '<p class="dim">Two attacks on what each features party was told of the rows, run by the label party: an AUC '
-        "of 0.5 and an NMI of 0 find nothing, 1 finds every label. Better attacks may find more.</p>"
-        + _table("leakage", head, rows, 3)
+        '<p class="dim">Attacks on what each features party was told, run by the label party: the best guess of a label '
+        "from where rows sat in the trees, groups of such rows against classes, and, of a strict training, the sides "
+        "of the party's own winning splits. An AUC of 0.5 and an NMI of 0 find nothing, 1 finds every label. Better "
+        "attacks may find more.</p>" + _table("leakage", head, rows, 4)
     )
 
 

@@ -20,6 +20,7 @@ from parley.protocols.gbdt.data import LabelData, asked, directions, spread
 from parley.protocols.gbdt.leakage import Seen
 from parley.protocols.gbdt.messages import (
     CHUNK,
+    Asked,
     Chosen,
     Directions,
     Gradients,
@@ -30,6 +31,7 @@ from parley.protocols.gbdt.messages import (
     NodeGradients,
     Sampled,
     Shape,
+    Sides,
     TreeDone,
     wrong,
 )
@@ -93,13 +95,15 @@ async def label(s: Session, data: LabelData, before: Begun | None = None) -> Tra
     team = await _introduce(s, data)
     if before is not None and before.model.spec != team.spec:
         raise ParleyError("other_model", "The earlier model has other features.", "Name the same columns.")
+    if s.resumed is not None:
+        team.seen.resume(s.resumed[1])
     last = False
     try:
         while not last:
             last = await _round(s, team, data, course)
             s.progress(len(course.rounds) - course.first, s.params.trees, "growing trees")
             if not last:
-                await s.checkpoint(len(course.rounds), course.state(team.spec))
+                await s.checkpoint(len(course.rounds), course.state(team.spec) | team.seen.state())
     finally:
         team.key.close()
     return Trained(course.model(team.spec), team.peers, course, team.key.describe(), team.seen)
@@ -177,16 +181,19 @@ async def _sample(s: Session, index: int, team: Team, data: LabelData, g: Floats
 
 async def _tree(s: Session, team: Team, growing: Growing, sent: Ints, shifts: Ints) -> None:
     layout = s.params.layout(len(sent))
-    if team.key.public.any_rows:
+    at_once = team.key.public.any_rows and not s.params.strict
+    if at_once:
         await _send_gradients(s, team, sent, layout)
     for depth in range(s.params.steps):
         at = s.at(level=depth)
         build = growing.to_build() if growing.more else np.empty(0, dtype=np.uint16)
-        await together(*(at.send(p.name, Level(growing.slots(), build)) for p in team.peers))
-        await s.compute(team.seen.told_all, growing.slots())
+        question = Asked(int(build.size)) if s.params.strict else Level(growing.slots(), build)
+        await together(*(at.send(p.name, question) for p in team.peers))
+        if not s.params.strict:
+            await s.compute(team.seen.told_all, growing.slots())
         if not growing.more:
             return
-        if not team.key.public.any_rows:
+        if not at_once:
             await _send_nodes(at, team, growing, build, sent, layout)
         built = await s.compute(growing.own_histograms, build)
         await together(*(_receive(at, team.key, p, growing, build, built, layout, shifts) for p in team.peers))
@@ -210,14 +217,18 @@ async def _send_gradients(s: Session, team: Team, sent: Ints, layout: Layout) ->
 async def _send_nodes(
     s: Session, team: Team, growing: Growing, build: NDArray[np.uint16], sent: Ints, layout: Layout
 ) -> None:
-    """Each wanted node's rows by themselves, in the order of the sample."""
+    """Each wanted node's rows by themselves, in the order of the sample; strict, all rows, zero outside of the node."""
     streams = [s.stream(p.name, NodeGradients) for p in team.peers]
     slots = growing.slots()[growing.sample]
     for slot in build:
-        with told():
-            whole = await s.compute(team.key.encrypt, np.ascontiguousarray(sent[slots == slot]), layout)
-        for piece in cut(whole):
-            await together(*(out.put(NodeGradients(piece)) for out in streams))
+        here = slots == slot
+        values = np.where(here[:, None], sent, 0) if s.params.strict else np.ascontiguousarray(sent[here])
+        step = CHUNK if team.key.public.any_rows else max(1, len(values))
+        for start in range(0, len(values), step):
+            with told():
+                some = await s.compute(team.key.encrypt, values[start : start + step], layout)
+            for piece in cut(some):
+                await together(*(out.put(NodeGradients(piece)) for out in streams))
     await together(*(out.close() for out in streams))
 
 
@@ -263,23 +274,46 @@ async def _ask(
     mine = [(a, b) for a, b in splits if peer.start <= b.feature < peer.start + len(peer.n_bins)]
     width = max(peer.n_bins)
     left = np.array([growing.left_table(b)[:width] for _, b in mine], dtype=np.uint8).reshape(len(mine), width)
-    slots = np.array([a for a, _ in mine], dtype=np.uint16)
+    # Strict, the place of a node among the open ones is nobody else's to know.
+    slots = np.array([i if s.params.strict else a for i, (a, _) in enumerate(mine)], dtype=np.uint16)
     nodes = np.array([growing.level[a] for a, _ in mine], dtype=np.uint32)
     features = np.array([b.feature - peer.start for _, b in mine], dtype=np.uint32)
     await s.send(peer.name, Chosen(slots, nodes, features, left))
     rows = [growing.rows_at(a) for a, _ in mine]
+    answered = _all_sides if s.params.strict else _node_sides
+    sides = await answered(s, peer, growing, mine, rows, seen)
+    for (_, split), here, side in zip(mine, rows, sides, strict=True):
+        if growing.channels[here[side]].sum(axis=0).tolist() != list(split.sums):
+            raise wrong(peer.name, "sent directions that contradict its histogram")
+    return {slot: side for (slot, _), side in zip(mine, sides, strict=True)}
+
+
+async def _node_sides(
+    s: Session, peer: Peer, growing: Growing, mine: list[tuple[int, Split]], rows: list[Ints], seen: Seen
+) -> list[Mask]:
+    """Of each node's rows, which go left."""
     total = sum(map(len, rows))
     bits = (await s.recv(peer.name, Directions, bytes=-(-total // 8))).bits
     flags = np.unpackbits(bits).astype(bool)
     if flags[total:].any():
         raise wrong(peer.name, "sent more directions than there are rows")
-    out = {}
+    sides = np.split(flags[:total], np.cumsum([len(r) for r in rows])[:-1]) if rows else []
     parted = np.zeros(growing.position.size, dtype=np.int64)
-    for (slot, split), here in zip(mine, rows, strict=True):
-        side, flags = flags[: here.size], flags[here.size :]
-        if growing.channels[here[side]].sum(axis=0).tolist() != list(split.sums):
-            raise wrong(peer.name, "sent directions that contradict its histogram")
-        out[slot] = side
+    for (slot, _), here, side in zip(mine, rows, sides, strict=True):
         parted[here] = 2 * slot + 1 + side
     await s.compute(seen.told, peer.name, parted)
-    return out
+    return list(sides)
+
+
+async def _all_sides(
+    s: Session, peer: Peer, growing: Growing, mine: list[tuple[int, Split]], rows: list[Ints], seen: Seen
+) -> list[Mask]:
+    """The same, of an answer about all rows, so that the party need not know which are at the node."""
+    count = growing.position.size
+    bits = (await s.recv(peer.name, Sides, splits=len(mine), bytes=-(-count // 8))).bits
+    flags = np.unpackbits(bits, axis=1).astype(bool)
+    if flags[:, count:].any():
+        raise wrong(peer.name, "sent more directions than there are rows")
+    for every in flags[:, :count]:
+        await s.compute(seen.split, peer.name, every)
+    return [every[here] for every, here in zip(flags[:, :count], rows, strict=True)]

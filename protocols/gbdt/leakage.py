@@ -8,6 +8,10 @@ attacks run on just that; nothing is sent for it.
     nmi   rows that share nodes over the trees are joined, and fall into as many groups as there are classes: how much
           of the labels the groups say, from 0 to 1, by the better of two groupings
 
+Of a strict training, in which nobody is told where rows sit, `splits_auc` and `splits_nmi` are the same attacks on the
+sides that all rows take at the party's own winning splits: what it learns by a split is that the label differs across
+it, which its own columns let it guess to some extent without any training.
+
 Both are 1 where the labels are found out; `auc` is 1/2 and `nmi` 0 where nothing is. They are attacks, no bounds: a
 better one may find more. For several classes `auc` is the commonest one's against the others; numbers count as above
 their median or not.
@@ -17,14 +21,16 @@ which the grouping is taken, with k-means on principal components in place of Lo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-ROWS, TREES, CELLS, AXES, TURNS = 10_000, 20, 512, 8, 30
+ROWS, TREES, SPLITS, CELLS, AXES, TURNS = 10_000, 20, 128, 512, 8, 30
 
 
 @dataclass
@@ -37,11 +43,13 @@ class Seen:
     rows: Ints = field(init=False, repr=False)
     first: dict[str, Ints] = field(init=False, repr=False)
     trees: dict[str, list[Ints]] = field(init=False, repr=False)
+    splits: dict[str, list[Ints]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.rows = np.unique(np.linspace(0, self.count - 1, min(self.count, ROWS)).astype(np.int64))
         self.first = {}
         self.trees = {p: [] for p in self.parties}
+        self.splits = {p: [] for p in self.parties}
         self._now = self._blank()
 
     def _blank(self) -> dict[str, Ints]:
@@ -60,11 +68,40 @@ class Seen:
         for party in self.parties:
             self.told(party, values)
 
+    def split(self, party: str, left: NDArray[np.bool_]) -> None:
+        """`party` learns that one of its splits won; of all rows (n,), which go left there."""
+        if len(self.splits[party]) < SPLITS:
+            self.splits[party].append(left[self.rows].astype(np.int64))
+
     def next_tree(self) -> None:
         for party, cells in self._now.items():
             if len(self.trees[party]) < TREES:
                 self.trees[party].append(cells)
         self._now = self._blank()
+
+    def state(self) -> dict[str, NDArray[np.uint16]]:
+        """For a checkpoint: of each party its trees, its splits (how many, then all), and its first cells."""
+        none = np.zeros(self.rows.size, dtype=np.int64)
+        parts = {
+            "seen_trees": [c for p in self.parties for c in self.trees[p]],
+            "seen_splits": [c for p in self.parties for c in self.splits[p]],
+            "seen_first": [self.first.get(p, none) for p in self.parties],
+        }
+        out = {k: np.array(v, dtype=np.uint16).reshape(len(v), self.rows.size) for k, v in parts.items()}
+        return out | {"seen_counts": np.array([len(self.splits[p]) for p in self.parties], dtype=np.uint16)}
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint of the same job."""
+        trees, splits, first = (
+            np.asarray(state[k]).astype(np.int64) for k in ("seen_trees", "seen_splits", "seen_first")
+        )
+        ends = np.cumsum(state["seen_counts"], dtype=np.int64)
+        each = len(trees) // max(1, len(self.parties))
+        for i, party in enumerate(self.parties):
+            self.trees[party] = list(trees[i * each : (i + 1) * each])
+            self.splits[party] = list(splits[(ends[i - 1] if i else 0) : ends[i]])
+            if first[i].any():
+                self.first[party] = first[i]
 
     def figures(self, y: Floats, classes: int | None) -> dict[str, dict[str, float | int]]:
         """For each party `auc`, `nmi`, and of how many trees and rows; `classes` is None for numbers."""
@@ -75,6 +112,9 @@ class Seen:
             auc, nmi = attacks(self.trees[party], self.first.get(party), labels.astype(np.int64))
             sizes = {"trees": len(self.trees[party]), "rows": int(self.rows.size)}
             out[party] = {"auc": round(auc, 4), "nmi": round(nmi, 4), **sizes}
+            if own := self.splits[party]:
+                auc, nmi = attacks(own, own[0], labels.astype(np.int64))
+                out[party] |= {"splits_auc": round(auc, 4), "splits_nmi": round(nmi, 4)}
         return out
 
 

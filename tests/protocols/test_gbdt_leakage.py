@@ -130,3 +130,21 @@ def test_a_regression_and_classes_have_figures_too():
     seen.next_tree()
     assert seen.figures(values, None)["a"]["auc"] == 1.0
     assert 0 < seen.figures(np.digitize(values, [-0.5, 0.5]).astype(float), 3)["a"]["nmi"] < 1
+
+
+def test_a_view_goes_on_from_a_checkpoint():
+    rng = np.random.default_rng(2)
+    values, labels = rng.integers(0, 4, (6, 200)), rng.integers(0, 2, 200).astype(float)
+    whole, first = Seen(200, ("a", "b")), Seen(200, ("a", "b"))
+    for k, v in enumerate(values):
+        if k == 3:
+            again = Seen(200, ("a", "b"))
+            again.resume(first.state())
+            first = again
+        for seen in (whole, first):
+            seen.told_all(v)
+            seen.told("b", values[0])
+            seen.split("b", v > 1)
+            seen.next_tree()
+    assert first.figures(labels, 2) == whole.figures(labels, 2)
+    assert set(whole.figures(labels, 2)["b"]) > set(whole.figures(labels, 2)["a"])
