@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from parley.report.figures import Figures, find_figures, find_parts
+
 if TYPE_CHECKING:
     from parley.client import Job
 
@@ -40,8 +42,9 @@ class ReportData:
     metrics_of: str = ""
     central: dict[str, Any] | None = None
     importance: list[tuple[str, str, float]] = field(default_factory=list)  # (party, feature, gain)
-    leakage: list[tuple[str, float, float, float | None, int]] = field(default_factory=list)  # as `find_leakage` says
     sizes: dict[str, Any] = field(default_factory=dict)
+    parts: dict[str, dict[str, Any]] = field(default_factory=dict)  # evaluations by part
+    figures: Figures = field(default_factory=Figures)
 
 
 def report_data(job: Job, *, central: Mapping[str, Any] | None = None, title: str = "") -> ReportData:
@@ -74,20 +77,15 @@ def report_data(job: Job, *, central: Mapping[str, Any] | None = None, title: st
         metrics_of=which,
         central=dict(central) if central is not None else None,
         importance=find_importance(results),
-        leakage=find_leakage(results),
         sizes=find_sizes(results),
+        parts=find_parts(results),
+        figures=find_figures(results),
     )
 
 
 def find_metrics(results: Mapping[str, Mapping[str, Any]]) -> tuple[str, dict[str, Any] | None]:
     """The evaluation among a job's results and the rows it is of: held-out rows before all rows before training."""
-    for by_party in results.values():
-        for result in by_party.values():
-            parts = result.get("metrics") if isinstance(result, dict) else None
-            for which in ("validation", "all", "training"):
-                if isinstance(parts, dict) and isinstance(parts.get(which), dict):
-                    return which, dict(parts[which])
-    return "", None
+    return next(iter(find_parts(results).items()), ("", None))
 
 
 def find_importance(results: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, float]]:
@@ -98,19 +96,6 @@ def find_importance(results: Mapping[str, Mapping[str, Any]]) -> list[tuple[str,
             for entry in result.get("importance", []) if isinstance(result, dict) else []:
                 found.append((str(entry["party"]), str(entry["feature"]), float(entry["gain"])))
     return sorted(found, key=lambda e: -e[2])
-
-
-def find_leakage(results: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, float, float, float | None, int]]:
-    """(party, AUC, mutual information, AUC of its own splits or None, trees) of the attacks that a training ran on what
-    each features party saw."""
-    found = []
-    for by_party in results.values():
-        for result in by_party.values():
-            figures = result.get("leakage") if isinstance(result, dict) else None
-            for party, f in (figures if isinstance(figures, dict) else {}).items():
-                splits = float(f["splits_auc"]) if "splits_auc" in f else None
-                found.append((str(party), float(f["auc"]), float(f["nmi"]), splits, int(f["trees"])))
-    return sorted(found, key=lambda line: line[0])
 
 
 def find_sizes(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -117,7 +117,7 @@ async def _introduce(s: Session, data: LabelData) -> Team:
     ways = [directions(s.params, s.me, data.part.binning), *(shape.monotone for shape in shapes)]
     peers = []
     for i, (name, shape) in enumerate(zip(names, shapes, strict=True)):
-        theirs = tuple(told_names[i].names) if told_names else tuple(map(str, range(shape.n_bins.size)))
+        theirs = tuple(told_names[i].names) if told_names else tuple(f"#{k}" for k in range(shape.n_bins.size))
         if int(shape.n_bins.max()) > s.params.bins + 1 or len(theirs) != shape.n_bins.size:
             raise wrong(name, "described its features in a way that was not agreed")
         bins, kinds = tuple(shape.n_bins.tolist()), tuple(bool(c) for c in shape.categorical)

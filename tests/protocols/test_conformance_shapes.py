@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 import pyarrow as pa
 import pytest
-from cases import BY_TREES, CASES, COLUMNS, columns, ids, many, of_regression, people, scored, table, three
+from cases import BY_TREES, CASES, COLUMNS, columns, ids, many, of_regression, people, scored, spenders, table, three
 from vertical import split_inputs, use_plain
 
 from parley.protocols import registry
@@ -46,6 +46,12 @@ def other_people() -> dict[str, StepInputs]:
 
 def other_three() -> dict[str, StepInputs]:
     return {**other_people(), "pharmacy": ids(["ü", "1", "7", "2", "3"], 4)}
+
+
+def other_spenders() -> dict[str, StepInputs]:
+    data = other_people()
+    values = pa.array([None, 1e6, -7.0])
+    return {**data, "lab": StepInputs(data["lab"].table.append_column("spent", values))}
 
 
 def moved(source: pa.Table, flipped: bool = False) -> pa.Table:
@@ -87,6 +93,13 @@ AGREE = {
     "psi/ecdh below the floor": (people, other_people),
     "psi/ecdh one-sided": (people, other_people),
     "psi/ecdh three": (three, other_three),
+    "psi/cardinality": (people, other_people),
+    "psi/cardinality with a floor": (people, other_people),
+    "psi/sum": (spenders, other_spenders),
+    "psi/sum to the sender": (spenders, other_spenders),
+    "psi/multi": (three, other_three),
+    "psi/multi below the floor": (three, other_three),
+    "psi/multi two": (people, other_people),
     "psi/vole": (people, other_people),
     "psi/vole one-sided": (people, other_people),
     BY_TREES: (many, lambda: many(10**6)),
@@ -103,6 +116,7 @@ AGREE = {
         lambda: predicted(other_targets(), "gbdt/vertical regression"),
     ),
     "evaluate": (scored, other_scores),
+    "score/card": (scored, other_scores),
 }
 
 
@@ -151,6 +165,11 @@ DIFFER = {
     "sender.size": ("psi/ecdh one-sided", people, lambda: one_id_more("lab")),
     "receiver.size": ("psi/ecdh one-sided", people, lambda: one_id_more("hospital")),
     "outcome": ("psi/ecdh below the floor", people, one_more_in_common),
+    "receiver.size of psi/cardinality": ("psi/cardinality", people, lambda: one_id_more("hospital")),
+    "sender.size of psi/cardinality": ("psi/cardinality", people, lambda: one_id_more("lab")),
+    "outcome of psi/sum": ("psi/sum", spenders, lambda: {**spenders(), "hospital": ids(["a", "b", "c", "e"])}),
+    "intersection of psi/multi": ("psi/multi two", people, one_more_in_common),
+    "member.size of psi/multi": ("psi/multi", three, lambda: with_more_ids(three(), "lab", 1)),
     "intersection of psi/vole": ("psi/vole", people, one_more_in_common),
     "sender.size of psi/vole": ("psi/vole one-sided", people, lambda: one_id_more("lab")),
     "receiver.size of psi/vole": ("psi/vole one-sided", many, lambda: with_more_ids(many(), "hospital", 40)),
@@ -185,5 +204,14 @@ def test_below_the_floor_and_one_sided_the_shape_does_not_tell_how_many_are_comm
         assert {row[2] for row in differ} == {f"psi.{way}.closing/1"}
 
 
-def test_evaluation_has_no_shape_at_all():
-    assert shape_of("evaluate", scored()) == []
+def test_the_shape_does_not_tell_a_count_that_only_one_side_learns():
+    for floor in ("", " with a floor"):
+        some, other = (shape_of(f"psi/cardinality{floor}", common(k)) for k in (0, 2))
+        assert some == other
+    none = {**spenders(), "hospital": ids(["e", "f", "g", "h"])}
+    assert shape_of("psi/sum to the sender", spenders()) == shape_of("psi/sum to the sender", none)
+
+
+@pytest.mark.parametrize("name", ["evaluate", "score/card"])
+def test_a_step_of_one_party_has_no_shape_at_all(name):
+    assert shape_of(name, scored()) == []

@@ -153,6 +153,7 @@ def test_weights_grow_the_oracles_trees_and_zero_weights_count_for_nothing():
     raw = oracle.fit(bins, y)
     assert same_trees(model_of(run), oracle) > 8
     np.testing.assert_allclose(run["bank"].keep["scores"][:, 0], 1 / (1 + np.exp(-raw[:, 0])), rtol=1e-6)
+    assert run["bank"].keep["weights"].tolist() == w.tolist()
     assert "w" not in {f["feature"] for f in run["bank"].result["importance"]}
 
 

@@ -67,6 +67,12 @@ def people() -> dict[str, StepInputs]:
     return {"hospital": ids(["a", "b", "c", "d"]), "lab": ids(["d", "b", "x"], 100)}
 
 
+def spenders() -> dict[str, StepInputs]:
+    data = people()
+    lab = data["lab"].table
+    return {**data, "lab": StepInputs(lab.append_column("spent", pa.array([1.25, -3.5, 100.0])))}
+
+
 def three() -> dict[str, StepInputs]:
     return {**people(), "pharmacy": ids(["b", "d", "q", "r", "s"], 200)}
 
@@ -113,6 +119,7 @@ def scored() -> dict[str, StepInputs]:
 
 PSI2 = {"receiver": "hospital", "sender": ["lab"]}
 BY_TREES = "psi/vole by trees"
+RING = {"member": ["hospital", "lab", "pharmacy"]}
 CASES = {
     c.name: c
     for c in (
@@ -120,6 +127,13 @@ CASES = {
         Case("psi/ecdh below the floor", "psi/ecdh", PSI2, {"id": "id", "floor": 3}, people),
         Case("psi/ecdh one-sided", "psi/ecdh", PSI2, {"id": "id", "result": "receiver"}, people),
         Case("psi/ecdh three", "psi/ecdh", {**PSI2, "sender": ["lab", "pharmacy"]}, {"id": "id"}, three),
+        Case("psi/cardinality", "psi/cardinality", PSI2, {"id": "id"}, people),
+        Case("psi/cardinality with a floor", "psi/cardinality", PSI2, {"id": "id", "floor": 3}, people),
+        Case("psi/sum", "psi/sum", PSI2, {"id": "id", "value": "spent", "floor": 2}, spenders),
+        Case("psi/sum to the sender", "psi/sum", PSI2, {"id": "id", "value": "spent", "result": "sender"}, spenders),
+        Case("psi/multi", "psi/multi", RING, {"id": "id", "floor": 2}, three),
+        Case("psi/multi below the floor", "psi/multi", RING, {"id": "id", "floor": 3}, three),
+        Case("psi/multi two", "psi/multi", {"member": ["hospital", "lab"]}, {"id": "id"}, people),
         Case("psi/vole", "psi/vole", PSI2, {"id": "id"}, people),
         Case("psi/vole one-sided", "psi/vole", PSI2, {"id": "id", "result": "receiver"}, people),
         Case(BY_TREES, "psi/vole", PSI2, {"id": "id"}, many),
@@ -157,5 +171,6 @@ CASES = {
             lambda: trained("gbdt/vertical regression", of_regression()),
         ),
         Case("evaluate", "evaluate", {"label": "bank"}, {}, scored),
+        Case("score/card", "score/card", {"label": "bank"}, {}, scored),
     )
 }
