@@ -113,6 +113,9 @@ async def label_job(s: Session, inputs: StepInputs) -> StepOutputs:
         "watched": "validation" if (frame.part == VALIDATE).any() else "training",
         "losses": [float(x) for x in trained.course.losses],
         "importance": importance(s.me, data.part, trained),
+        "leakage": await s.compute(
+            trained.seen.figures, data.y, None if s.params.task == "regression" else s.params.outputs
+        ),
     }
     return StepOutputs(keep=keep, result=result)
 

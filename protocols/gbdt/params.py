@@ -53,6 +53,9 @@ class Params(BaseModel):
     said otherwise. The first `own_trees` rounds use the label party's features alone: features parties, who see rows
     sit together by what is still to be explained, see less of the label where such trees explain most of it.
     `warm_start` goes on from the model of an earlier step, on its rows and with its bins: `trees` more rounds.
+    `disclosure: strict` encrypts every row for each node, zero outside of it, so that features parties do not see which
+    rows sit together, and answer for all rows where one of their features wins; it takes 2^(depth - 1) times as many
+    ciphertexts of rows with Paillier, and some 2^depth / (depth + 1) times as many with the lattice.
     `scale_bits` are fraction bits, 20 of them with the lattice unless said otherwise. `statistical_bits` is how close,
     as a power of 1/2, all lattice answers of an attempt together must come to saying nothing beyond their sums; an
     attempt that is made again says it anew. It protects the features parties, so no submitter can ask for less than 40.
@@ -92,6 +95,7 @@ class Params(BaseModel):
     warm_start: bool = False
     early_stopping: int = Field(default=0, ge=0, le=2000)
     validation: float = Field(default=0.0, ge=0, lt=1)
+    disclosure: Literal["fast", "strict"] = "fast"
     scheme: Literal["paillier", "lattice"] = "paillier"
     key_bits: Literal[2048, 3072] = 2048
     scale_bits: int = Field(default=32, ge=16, le=40)
@@ -128,6 +132,11 @@ class Params(BaseModel):
             if "scale_bits" not in self.model_fields_set:
                 self.scale_bits = LATTICE_SCALE
         return self
+
+    @property
+    def strict(self) -> bool:
+        """Whether features parties are kept from seeing which rows sit together."""
+        return self.disclosure == "strict"
 
     @property
     def outputs(self) -> int:

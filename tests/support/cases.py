@@ -150,6 +150,7 @@ CASES = {
         Case(BY_TREES, "psi/vole", PSI2, {"id": "id"}, many),
         Case("gbdt/vertical", "gbdt/vertical", CAST3, TRAIN, columns),
         Case("gbdt/vertical packed", "gbdt/vertical", CAST3, {**TRAIN, "scheme": "lattice"}, columns),
+        Case("gbdt/vertical strict", "gbdt/vertical", CAST3, {**TRAIN, "disclosure": "strict"}, columns),
         Case(
             "gbdt/vertical regression",
             "gbdt/vertical",
