@@ -10,24 +10,28 @@ random oracle. Each sender is met separately, with keys of its own; a, a' are th
     step  from -> to           message        carries                                         bytes
     only with a floor:
     1     receiver -> sender   Probe          H(x)^a'                                         32 per id
-    2     sender -> receiver   ProbeDouble    H(x)^a'b', shuffled                             32 per id
+    2     sender -> receiver   ProbeDouble    12 bytes of each H(x)^a'b', shuffled            12 per id
     3     sender -> receiver   ProbeTheirs    H(y)^b', shuffled                               32 per id
     4     receiver -> sender   Verdict        whether every pair reaches the floor            1
     always, unless the verdict was no:
     5     receiver -> sender   Blinded        H(x)^a, receiver's own shuffled order           32 per id
-    6     sender -> receiver   DoubleBlinded  H(x)^ab, same order as step 5                   32 per id
+    6     sender -> receiver   DoubleBlinded  12 bytes of each H(x)^ab, order of step 5       12 per id
     7     sender -> receiver   Theirs         H(y)^b, shuffled                                32 per id
     8     receiver -> sender   Closing        ok, empty or below_floor; count                 9
-    9     receiver -> sender   Common         sender's positions of the common records        4 per common id
+    9     receiver -> sender   Common         sender's positions of the common records        4 per record
 
 Receiver learns, for each sender, which of its own ids that sender has (with several senders: also the ids that only
 some of them have) and how many distinct ids the sender has. Sender learns how many distinct ids the receiver has, the
-outcome, and with `result: both` which of its own ids all parties have. Coordinator: all counts that travel and the
-outcome, from sizes; with `result: receiver` no more of the common count than whether it is zero.
+outcome, and with `result: both` which of its own ids all parties have (`duplicates: all`: also how many rows of the
+receiver's each of them has). Coordinator: all counts that travel and the outcome, from sizes; with `result: receiver`
+no more of the common count than whether it is zero.
+
+What is only compared travels as 96 bits: n ids against m have an accidental match with probability n m / 2^96.
 
 Not protected: a party that lies about its ids (it may try ids it does not hold; the count of ids is all that bounds
 this), and with several senders the floor binds each pair and the whole intersection, not the ids of some of them.
-Ids are distinct: deduplicated before blinding, the first row stands for its id, how often one occurs stays at home.
+Ids are distinct: deduplicated before blinding, how often one occurs stays at home. With `duplicates: all` there is a
+common record for every row of the receiver's that has a common id, and the senders' rows repeat.
 Source: Meadows 1986; Huberman, Franklin, Hogg 1999; RFC 9496 for the group, RFC 9380 for H.
 """
 
@@ -35,11 +39,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from parley.crypto import curve
 from parley.protocols.inputs import together, told
@@ -55,13 +59,16 @@ from parley.protocols.kit import (
     array,
     message,
 )
-from parley.protocols.psi.ids import IdColumn, Normalise, matches
+from parley.protocols.psi.ids import IdColumn, KeyParams, duplicates_of, matches
 from parley.protocols.psi.jobs import bind
 from parley.wire.errors import ParleyError
 
-DST = b"parley.psi.ecdh/1-ristretto255_XMD:SHA-512_R255MAP_RO_"
-CHUNK = 16_384
+# At most 45 bytes, with which each of the two hashes behind a point is one block for ids of up to 62 bytes.
+DST = b"psi-ecdh-ristretto255_XMD:SHA-512_R255MAP_RO_"
+CHUNK = 32_000  # rows of a stream's chunk: a megabyte of points
+TAG = slice(4, 16)  # the bytes of an encoded point that stand for it where it is only compared
 Points = Annotated[NDArray[np.uint8], array("n", 32, dtype="uint8")]
+Tags = Annotated[NDArray[np.uint8], array("n", 12, dtype="uint8")]
 Indices = Annotated[NDArray[np.uint32], array("n", dtype="uint32")]
 Outcome = Literal["ok", "empty", "below_floor"]
 
@@ -71,9 +78,9 @@ class Probe(Message):
     points: Points
 
 
-@message("psi.ecdh.probe_double/1")
+@message("psi.ecdh.probe_double/2")
 class ProbeDouble(Message):
-    points: Points
+    tags: Tags
 
 
 @message("psi.ecdh.probe_theirs/1")
@@ -91,9 +98,9 @@ class Blinded(Message):
     points: Points
 
 
-@message("psi.ecdh.double_blinded/1")
+@message("psi.ecdh.double_blinded/2")
 class DoubleBlinded(Message):
-    points: Points
+    tags: Tags
 
 
 @message("psi.ecdh.theirs/1")
@@ -116,36 +123,36 @@ class Common(Message):
     positions: Indices
 
 
-PointsMessage = Probe | ProbeDouble | ProbeTheirs | Blinded | DoubleBlinded | Theirs
-P = TypeVar("P", Probe, ProbeDouble, ProbeTheirs, Blinded, DoubleBlinded, Theirs)
+PointsMessage = Probe | ProbeTheirs | Blinded | Theirs
+TagsMessage = ProbeDouble | DoubleBlinded
 
 
-class Params(BaseModel):
-    """`id`: the id column, one name for all or one for each party; `floor`: fewer common records give nothing."""
+class Params(KeyParams):
+    """The key, as in parley.protocols.psi.ids; `floor`: fewer common records give nothing."""
 
-    model_config = ConfigDict(extra="forbid")
-    id: str | dict[str, str]
     result: Literal["receiver", "both"] = "both"
-    normalise: Normalise = "nfc"
     floor: int | None = Field(default=None, ge=1, le=1 << 40)
 
 
 def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
-    """32 bytes per id and message of points, 4 per common id; with a floor the points travel twice."""
+    """32 bytes per id and message of points, 12 where it is compared alone, 4 per common record; twice with a floor."""
     (receiver,) = cast["receiver"]
     n = sizes.rows.get(receiver, 0)
+    repeat = duplicates_of(params, receiver, cast) == "all"
     flows = []
     for sender in cast["sender"]:
         m = sizes.rows.get(sender, 0)
-        points = [(Blinded, receiver, sender, n), (DoubleBlinded, sender, receiver, n), (Theirs, sender, receiver, m)]
+        rows = [(Blinded, receiver, sender, n, 32), (DoubleBlinded, sender, receiver, n, 12)]
+        rows += [(Theirs, sender, receiver, m, 32)]
         if params.floor is not None:
-            points += [(Probe, receiver, sender, n), (ProbeDouble, sender, receiver, n)]
-            points += [(ProbeTheirs, sender, receiver, m)]
+            rows += [(Probe, receiver, sender, n, 32), (ProbeDouble, sender, receiver, n, 12)]
+            rows += [(ProbeTheirs, sender, receiver, m, 32)]
             flows.append(Flow(Verdict.TAG, receiver, sender, 1, 16))
-        flows += [Flow(kind.TAG, a, b, _chunks(rows), 32 * rows) for kind, a, b, rows in points]
+        flows += [Flow(kind.TAG, a, b, _chunks(count), size * count) for kind, a, b, count, size in rows]
         flows.append(Flow(Closing.TAG, receiver, sender, 1, 32))
         if params.result == "both":
-            flows.append(Flow(Common.TAG, receiver, sender, _chunks(min(n, m)), 4 * min(n, m)))
+            common = n if repeat else min(n, m)
+            flows.append(Flow(Common.TAG, receiver, sender, _chunks(common), 4 * common))
     return flows
 
 
@@ -155,7 +162,7 @@ def _chunks(rows: int) -> int:
 
 ECDH = Protocol(
     "psi/ecdh",
-    version=1,
+    version=3,
     security=SEMI_HONEST,
     summary="Which records several parties have in common, by commutative blinding of their ids.",
     roles={"receiver": "one", "sender": "many"},
@@ -172,7 +179,7 @@ ECDH = Protocol(
     ],
     learns={
         "receiver": ["intersection", "pairwise_intersections", "cardinality", "sender.size"],
-        "sender": ["intersection", "receiver.size", "outcome"],
+        "sender": ["intersection", "receiver.size", "receiver.repeats", "outcome"],
         "coordinator": ["sizes"],
     },
     params=Params,
@@ -182,7 +189,7 @@ ECDH = Protocol(
 
 @dataclass(frozen=True)
 class Found:
-    """Where the common records are among a party's distinct ids (k,), in the order that all share; None if untold."""
+    """The places (k,) of the common records in a party's `IdColumn.rows`, in the order all share; None if untold."""
 
     outcome: Outcome
     positions: NDArray[np.int64] | None = field(default=None, repr=False)
@@ -200,10 +207,12 @@ async def receiver(s: Session, column: IdColumn) -> Found:
     found = await together(*(_meet(s, p, column, order) for p in senders))
     everywhere = np.flatnonzero(np.all([f >= 0 for f in found], axis=0))
     outcome = _outcome(everywhere.size, s.params.floor)
+    which, places = column.spread(order[everywhere])
     # A fresh secret order, so that the common one tells nothing about anybody's own.
-    everywhere = everywhere[s.rng.permutation(everywhere.size)]
-    await together(*(_close(s, p, outcome, f[everywhere]) for p, f in zip(senders, found, strict=True)))
-    return Found(outcome, order[everywhere] if outcome != "below_floor" else None)
+    shuffled = s.rng.permutation(which.size)
+    records = everywhere[which[shuffled]]
+    await together(*(_close(s, p, outcome, f[records]) for p, f in zip(senders, found, strict=True)))
+    return Found(outcome, places[shuffled] if outcome != "below_floor" else None)
 
 
 def _outcome(count: int, floor: int | None) -> Outcome:
@@ -232,33 +241,27 @@ async def _meet(s: Session, sender: str, column: IdColumn, order: NDArray[np.int
     return await s.compute(matches, double, theirs)
 
 
-Kinds = tuple[type[PointsMessage], type[PointsMessage], type[PointsMessage]]
+Kinds = tuple[type[PointsMessage], type[TagsMessage], type[PointsMessage]]
 
 
 async def _exchange(
     s: Session, sender: str, column: IdColumn, order: NDArray[np.int64], kinds: Kinds
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """H(x)^ab as the sender returned it, and H(y)^ba; sending and receiving run side by side."""
+    """Tags of H(x)^ab as the sender returned them, and of H(y)^ba; sending and receiving run side by side."""
     ours, double, theirs = kinds
     key = curve.random_scalar(s.rng)
 
     async def back() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        returned = [chunk async for chunk in _points(s, sender, double)]
+        returned = [chunk.tags async for chunk in s.stream(sender, double)]
         if sum(map(len, returned)) != len(column):
-            raise _wrong(s, sender, "returned another number of points than it was sent")
+            raise _wrong(s, sender, "returned another number of ids than it was sent")
         with told(sender):
-            await _check(s, returned)
-            blinded = [await s.compute(curve.multiply, c, key) async for c in _points(s, sender, theirs)]
+            blinded = [tags_of(await s.compute(curve.multiply, c, key)) async for c in _points(s, sender, theirs)]
         return _joined(returned), _joined(blinded)
 
     _, answer = await together(_send_hashed(s, sender, ours, column, order, key), back())
     assert answer is not None
     return answer
-
-
-async def _check(s: Session, chunks: list[NDArray[np.uint8]]) -> None:
-    for chunk in chunks:
-        await s.compute(curve.check, chunk)
 
 
 async def _close(s: Session, sender: str, outcome: Outcome, positions: NDArray[np.int64]) -> None:
@@ -282,7 +285,7 @@ async def sender(s: Session, column: IdColumn) -> Found:
     out = s.stream(peer, DoubleBlinded)
     with told(peer):
         async for points in _points(s, peer, Blinded):
-            await out.put(DoubleBlinded(await s.compute(curve.multiply, points, key)))
+            await out.put(DoubleBlinded(tags_of(await s.compute(curve.multiply, points, key))))
     await out.close()
     await _send_hashed(s, peer, Theirs, column, order, key)
     closing = await s.recv(peer, Closing)
@@ -300,7 +303,7 @@ async def _answer_probe(s: Session, peer: str, column: IdColumn) -> None:
     chunks = []
     with told(peer):
         async for points in _points(s, peer, Probe):
-            chunks.append(await s.compute(curve.multiply, points, key))
+            chunks.append(tags_of(await s.compute(curve.multiply, points, key)))
     double = _joined(chunks)
     double = double[s.rng.permutation(len(double))]
     await _put_all(s, peer, ProbeDouble, lambda a, b: ProbeDouble(double[a:b]), len(double))
@@ -310,7 +313,8 @@ async def _answer_probe(s: Session, peer: str, column: IdColumn) -> None:
 async def _told_positions(s: Session, peer: str, count: int, ids: int) -> NDArray[np.int64]:
     chunks = [chunk.positions async for chunk in s.stream(peer, Common)]
     positions = np.concatenate([np.empty(0, dtype=np.uint32), *chunks]).astype(np.int64)
-    if positions.size != count or np.any(positions >= ids) or np.unique(positions).size != count:
+    once = duplicates_of(s.params, peer, s.cast) != "all"
+    if positions.size != count or np.any(positions >= ids) or (once and np.unique(positions).size != count):
         raise _wrong(s, peer, "named positions that do not exist or repeat")
     return positions
 
@@ -346,8 +350,13 @@ async def _points(s: Session, peer: str, kind: type[PointsMessage]) -> AsyncIter
         yield chunk.points
 
 
+def tags_of(points: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(n, 12) of points (n, 32): bytes that are near uniform for a random point, and that equal points share."""
+    return np.ascontiguousarray(points[:, TAG])
+
+
 def _joined(chunks: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    return np.concatenate([np.empty((0, 32), dtype=np.uint8), *chunks])
+    return np.concatenate([np.empty((0, 12), dtype=np.uint8), *chunks])
 
 
 def _wrong(s: Session, peer: str, what: str) -> ParleyError:

@@ -19,20 +19,21 @@ receiver, m at the sender, t trees of l levels for the profile and n; w = 64-bit
     7     receiver -> sender   Masked       its store of h(x), every slot masked            10 per id, about
     8     sender -> receiver   Tags         tags of its ids, in a fresh secret order        8 to 12 per id
     9     receiver -> sender   Closing      ok or empty; count                              9
-    10    receiver -> sender   Common       sender's positions of the common records        4 per common id
+    10    receiver -> sender   Common       sender's positions of the common records        4 per record
 
 The salt of all hashes comes from both shares, after both sets are fixed: the receiver is bound by step 1 before it sees
 the sender's. t l is 0 up to about 1,900 ids (then t is the number of slots), else t is from 640 to 1280.
 
 Receiver learns which of its own ids the sender has and how many distinct ids the sender has. Sender learns how many
 distinct ids the receiver has, whether there is anything in common, and with `result: both` which of its own ids the
-receiver has. Coordinator: both counts, from sizes.
+receiver has (`duplicates: all`: also how many rows of the receiver's each of them has). Coordinator: both counts, from
+sizes.
 
 Not protected: a party that lies about its ids, as in psi/ecdh; here a receiver that deviates can also hold as many ids
 as its store has slots, a quarter more than it declares (small sets: 460 in all). There is no floor: the receiver sees
 which ids are common and not only how many, so that a floor would be a courtesy; psi/ecdh has one that binds. Encoding
-fails for a set with probability 2^-40 and then ends the step for good. Ids are distinct, as in psi/ecdh; at most 2^24
-at either side.
+fails for a set with probability 2^-40 and then ends the step for good. Ids are distinct, and `duplicates: all` is, as
+in psi/ecdh; at most 2^24 at either side.
 
 Source: Raghuraman, Rindal 2022; Rindal, Schoppmann 2021; parley.crypto.vole and parley.crypto.okvs name theirs.
 """
@@ -46,7 +47,6 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from parley.crypto import curve, okvs
 from parley.crypto.vole import correlation, evaluation
@@ -64,12 +64,12 @@ from parley.protocols.kit import (
     array,
     message,
 )
-from parley.protocols.psi.ids import IdColumn, Normalise
+from parley.protocols.psi.ids import IdColumn, KeyParams, duplicates_of
 from parley.protocols.psi.jobs import bind
 from parley.wire.canonical import canonical, digest
 from parley.wire.errors import ParleyError
 
-CHUNK = 131_072  # rows of a stream's chunk: about one megabyte
+CHUNK = 130_000  # rows of a stream's chunk: about one megabyte
 SHARE = 32
 Share = Annotated[NDArray[np.uint8], array(SHARE, dtype="uint8")]
 Points = Annotated[NDArray[np.uint8], array("n", 32, dtype="uint8")]
@@ -154,18 +154,15 @@ def _check_count(count: int) -> None:
         raise ValueError("a count of ids is from 0 to 2^24")
 
 
-class Params(BaseModel):
-    """`id`: the id column, one name for both or one for each party; `profile`: the code behind the correlation."""
+class Params(KeyParams):
+    """The key, as in parley.protocols.psi.ids; `profile`: the code behind the correlation."""
 
-    model_config = ConfigDict(extra="forbid")
-    id: str | dict[str, str]
     result: Literal["receiver", "both"] = "both"
-    normalise: Normalise = "nfc"
     profile: Literal["conservative", "fast"] = "conservative"
 
 
 def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
-    """About 10 bytes per id of the receiver, 8 to 12 per id of the sender, 1 to 3 MB besides; 4 per common id."""
+    """About 10 bytes per id of the receiver, 8 to 12 per id of the sender, 1 to 3 MB besides; 4 per record."""
     (receiver,), (sender,) = cast["receiver"], cast["sender"]
     n, m = (min(sizes.rows.get(p, 0), okvs.MAX_KEYS) for p in (receiver, sender))
     # A set of fewer keys may have up to so many more dense columns.
@@ -179,7 +176,8 @@ def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
         (Closing, 1, 32),
     ]
     if params.result == "both":
-        up.append((Common, _chunks(min(n, m)), 4 * min(n, m)))
+        common = n if duplicates_of(params, receiver, cast) == "all" else min(n, m)
+        up.append((Common, _chunks(common), 4 * common))
     down: list[tuple[type[Message], int, int]] = [
         (Answer, 1, 64),
         (Replies, 1, 4096),
@@ -196,7 +194,7 @@ def _chunks(rows: int) -> int:
 
 VOLE = Protocol(
     "psi/vole",
-    version=1,
+    version=2,
     security=SEMI_HONEST,
     summary="Which records two parties have in common, fast for large sets, by vector oblivious linear evaluation.",
     roles={"receiver": "one", "sender": "one"},
@@ -214,7 +212,7 @@ VOLE = Protocol(
     ],
     learns={
         "receiver": ["intersection", "sender.size"],
-        "sender": ["intersection", "receiver.size", "outcome"],
+        "sender": ["intersection", "receiver.size", "receiver.repeats", "outcome"],
         "coordinator": ["sizes"],
     },
     params=Params,
@@ -224,7 +222,7 @@ VOLE = Protocol(
 
 @dataclass(frozen=True)
 class Found:
-    """Where the common records are among a party's distinct ids (k,), in the order that both share; None if untold."""
+    """The places (k,) of the common records in a party's `IdColumn.rows`, in the order both share; None if untold."""
 
     outcome: Outcome
     positions: NDArray[np.int64] | None = None
@@ -280,15 +278,16 @@ async def receiver(s: Session, column: IdColumn) -> Found:
         await _correlate(s, peer, vole)
         found = await _look_up(s, peer, column, agreed, vole, answer.count)
     common = np.flatnonzero(found >= 0)
+    which, places = column.spread(common)
     # A fresh secret order, so that the common one tells nothing about anybody's own.
-    common = common[s.rng.permutation(common.size)]
-    outcome: Outcome = "ok" if common.size else "empty"
+    shuffled = s.rng.permutation(which.size)
+    outcome: Outcome = "ok" if which.size else "empty"
     tell = s.params.result == "both" and outcome == "ok"
-    await s.send(peer, Closing(outcome, common.size if tell else 0))
+    await s.send(peer, Closing(outcome, which.size if tell else 0))
     if tell:
-        places = found[common].astype(np.uint32)
-        await _put_all(s, peer, Common, lambda a, b: Common(places[a:b]), places.size)
-    return Found(outcome, common)
+        records = found[common[which[shuffled]]].astype(np.uint32)
+        await _put_all(s, peer, Common, lambda a, b: Common(records[a:b]), records.size)
+    return Found(outcome, places[shuffled])
 
 
 async def _correlate(s: Session, peer: str, vole: correlation.VoleReceiver) -> None:
@@ -376,7 +375,8 @@ async def _tag(
 async def _told_positions(s: Session, peer: str, count: int, ids: int) -> NDArray[np.int64]:
     chunks = [chunk.positions async for chunk in s.stream(peer, Common)]
     positions = np.concatenate([np.empty(0, dtype=np.uint32), *chunks]).astype(np.int64)
-    if positions.size != count or np.any(positions >= ids) or np.unique(positions).size != count:
+    once = duplicates_of(s.params, peer, s.cast) != "all"
+    if positions.size != count or np.any(positions >= ids) or (once and np.unique(positions).size != count):
         raise _wrong(s, peer, "named positions that do not exist or repeat")
     return positions
 

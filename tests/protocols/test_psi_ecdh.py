@@ -141,9 +141,9 @@ def test_bytes_are_the_docstrings(floor):
     n, m, both = 30, 20, 10
     out = run(inputs([f"{i}" for i in range(n)], [f"{i}" for i in range(n - both, n - both + m)]), floor=floor)
     body = c.bytes_by_tag(out.transcript)
-    times = {"blinded": 32 * n, "double_blinded": 32 * n, "theirs": 32 * m, "common": 4 * both}
+    times = {"blinded": 32 * n, "double_blinded": 12 * n, "theirs": 32 * m, "common": 4 * both}
     if floor:
-        times |= {"probe": 32 * n, "probe_double": 32 * n, "probe_theirs": 32 * m}
+        times |= {"probe": 32 * n, "probe_double": 12 * n, "probe_theirs": 32 * m}
     for (_, _, tag), size in body.items():
         name = tag.split(".")[2].split("/")[0]
         assert times.get(name, 0) <= size <= times.get(name, 16) + 200, tag
@@ -231,12 +231,10 @@ def test_positions_in_the_cardinality_round_show_only_without_the_shuffle():
         out = run(data, Setting(rngs={**rngs, "hospital": secret}), floor=30)
         assert out["hospital"].outcome == "below_floor"
         double, other = (
-            np.concatenate(
-                [k.decode(e.body, {}).points for e in out.transcript if e.address.tag == k.TAG and not e.last]
-            )
-            for k in (ecdh.ProbeDouble, ecdh.ProbeTheirs)
+            np.concatenate([f(k.decode(e.body, {})) for e in out.transcript if e.address.tag == k.TAG and not e.last])
+            for k, f in ((ecdh.ProbeDouble, lambda m: m.tags), (ecdh.ProbeTheirs, lambda m: m.points))
         )
-        found = matches(double, curve.multiply(other, secret.scalar))
+        found = matches(double, ecdh.tags_of(curve.multiply(other, secret.scalar)))
         assert np.count_nonzero(found >= 0) == 20
         named = np.flatnonzero(found >= 0)
         hits[how] = int(np.sum(named % 2 == 0))

@@ -18,7 +18,8 @@ from parley.protocols.kit.message import Message
 from parley.protocols.psi import ecdh
 from parley.protocols.psi.ids import matches
 
-POINTS = (ecdh.Probe, ecdh.ProbeDouble, ecdh.ProbeTheirs, ecdh.Blinded, ecdh.DoubleBlinded, ecdh.Theirs)
+POINTS = (ecdh.Probe, ecdh.ProbeTheirs, ecdh.Blinded, ecdh.Theirs)
+TAGS = (ecdh.ProbeDouble, ecdh.DoubleBlinded)
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def receiver_is_sent(ids: Sequence[str], known: Learnt, own: Seeded, rng: Seeded
 def _answer(asked, common, other: int, key: bytes, rng: Seeded, kind) -> list[Message]:
     """`common` are places among those asked."""
     single = hashed(asked, curve.random_scalar(rng))
-    double, mine = curve.multiply(single, key), single[common]
+    double, mine = ecdh.tags_of(curve.multiply(single, key)), single[common]
     rest = random_points(other - len(common), rng) if other > len(common) else mine[:0]
     shown = np.concatenate([mine, rest])[rng.permutation(other)]
     if kind is ecdh.ProbeDouble:
@@ -74,8 +75,10 @@ def _answer(asked, common, other: int, key: bytes, rng: Seeded, kind) -> list[Me
 
 
 def receiver_sees(messages: Sequence[Message], own: Seeded) -> dict[str, np.ndarray]:
-    """The points, the answers with its own key taken off, and where each of its ids lies among the sender's."""
-    got = {kind: blocks([m.points for m in messages if isinstance(m, kind)] or [np.empty((0, 32))]) for kind in POINTS}
+    """The points and tags, and where each of its ids lies among the sender's, whose points it knows how to tag."""
+    none = [np.empty((0, 32), np.uint8)]
+    got = {kind: blocks([m.points for m in messages if isinstance(m, kind)] or none) for kind in POINTS}
+    got |= {kind: blocks([m.tags for m in messages if isinstance(m, kind)] or none) for kind in TAGS}
     out: dict[str, np.ndarray] = {}
     for at, (double, theirs) in enumerate(
         ((ecdh.ProbeDouble, ecdh.ProbeTheirs), (ecdh.DoubleBlinded, ecdh.Theirs)) if len(got[ecdh.ProbeDouble])
@@ -84,14 +87,11 @@ def receiver_sees(messages: Sequence[Message], own: Seeded) -> dict[str, np.ndar
         if not len(got[double]):
             continue
         key = (own.scalars[at] + 1).to_bytes(32, "little")
-        inverse = pow(own.scalars[at] + 1, -1, curve.ORDER).to_bytes(32, "little")
         name = double.__name__
-        bare = curve.multiply(got[double], inverse)
-        where = matches(got[double], curve.multiply(got[theirs], key))
+        where = matches(got[double], ecdh.tags_of(curve.multiply(got[theirs], key)))
         if double is ecdh.DoubleBlinded:  # it comes back in the order it was sent: undo that
-            undo = np.argsort(own.orders[at])
-            bare, where = bare[undo], where[undo]
-        out |= {name: got[double], theirs.__name__: got[theirs], f"{name} bare": bare, f"{name} where": where}
+            where = where[np.argsort(own.orders[at])]
+        out |= {name: got[double], theirs.__name__: got[theirs], f"{name} where": where}
     return out
 
 
