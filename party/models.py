@@ -160,14 +160,14 @@ def _measured(kept: dict[str, Any]) -> dict[str, dict[str, float]]:
     if not {"labels", "scores", "task"} <= set(kept):
         return {}
     part = kept.get("part", kept.get("validation"))
-    out = {}
+    weights, out = kept.get("weights"), {}
     for code, name in PARTS.items():
         rows = slice(None) if part is None else part == code
         labels, scores = kept["labels"][rows], kept["scores"][rows]
         if len(labels) == 0:
             continue
         with converted():
-            found = evaluate(kept["task"], labels, scores)
+            found = evaluate(kept["task"], labels, scores, weights=None if weights is None else weights[rows])
         out[name] = {k: float(v) for k, v in found.items() if isinstance(v, int | float)}
         if part is None:
             break

@@ -127,12 +127,15 @@ def _node(
 
 
 def _goes_left(split: OwnSplit) -> ET.Element:
-    """The predicate of the left child for a value that is there."""
+    """The predicate of the left child; a comparison with a missing value is unknown, and the default child decides."""
     column, left = split.column, split.left[:-1]
     if column.kind == "numeric":
         threshold = _threshold(split)
-        if threshold is None:
+        if threshold is None and left[0] == split.left[-1]:
             return ET.Element("True" if left[0] else "False")
+        if threshold is None:
+            asked = {"field": column.name, "operator": "isNotMissing" if left[0] else "isMissing"}
+            return ET.Element("SimplePredicate", asked)
         return _predicate(column.name, "lessOrEqual", repr(threshold))
     unseen = left[len(column.categories)] if column.other else split.left[-1]
     named = [c for c, goes in zip(column.categories, left, strict=False) if goes != unseen]

@@ -51,7 +51,7 @@ def table(rows: int, seed: int, classes: int) -> pa.Table:
 def trained(classes: int, **params: Any) -> tuple[pa.Table, dict[str, dict[str, Any]]]:
     t = table(240, 1, classes)
     kind = {0: {"objective": "regression"}, 2: {}}.get(classes, {"objective": "multi", "classes": classes})
-    run = train(split_inputs(t, *COLUMNS), {"trees": 5, "depth": 3, "bins": 4, **kind, **params})
+    run = train(split_inputs(t, *COLUMNS), {"trees": 5, "depth": 3, "bins": 4, **(kind | params)})
     return t, {p: run[p].keep for p in PARTIES}
 
 
@@ -107,9 +107,19 @@ def with_pmml(keeps: dict[str, dict[str, Any]], t: pa.Table) -> np.ndarray:
     return np.array(rows)
 
 
-@pytest.mark.parametrize("classes", [0, 2, 3])
-def test_parts_together_give_the_scores_of_the_model(classes: int) -> None:
-    t, keeps = trained(classes)
+@pytest.mark.parametrize(
+    ("classes", "params"),
+    [
+        (0, {}),
+        (2, {}),
+        (2, {"growth": "leaf", "leaves": 6, "depth": 5}),
+        (2, {"objective": "poisson"}),
+        (3, {"multi": "channels"}),
+        (3, {"multi": "trees", "own_trees": 1}),
+    ],
+)
+def test_parts_together_give_the_scores_of_the_model(classes: int, params: dict[str, Any]) -> None:
+    t, keeps = trained(classes, **params)
     label = part_of(keeps["bank"])
     assert isinstance(label, LabelTrees)
     assert label.own

@@ -79,6 +79,8 @@ def holds(predicate: ET.Element, fields: Row) -> bool | None:
     if kind in ("True", "False"):
         return kind == "True"
     value = fields[predicate.attrib["field"]]
+    if kind == "SimplePredicate" and predicate.attrib["operator"] in ("isMissing", "isNotMissing"):
+        return (value is None) == (predicate.attrib["operator"] == "isMissing")
     if value is None:
         return None
     if kind == "SimplePredicate":
