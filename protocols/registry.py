@@ -17,6 +17,7 @@ from parley.wire.errors import ParleyError
 
 PROTOCOLS: dict[str, tuple[str, str]] = {
     "evaluate": ("parley.protocols.evaluate.metrics", "EVALUATE"),
+    "gbdt/explain": ("parley.protocols.gbdt.explain", "EXPLAIN"),
     "gbdt/predict": ("parley.protocols.gbdt.predict", "PREDICT"),
     "gbdt/score": ("parley.protocols.gbdt.predict_jobs", "SCORE"),
     "gbdt/vertical": ("parley.protocols.gbdt.jobs", "VERTICAL"),

@@ -121,7 +121,7 @@ class Scorer:
 @PREDICT.role("label")
 async def label(s: Session, scorer: Scorer) -> NDArray[np.float64]:
     """(n, K) predictions."""
-    answers = await together(*(_sides(s, p, scorer.own.shape[0]) for p in s.peers("features")))
+    answers = await together(*(sides_from(s, p, scorer.own.shape[0]) for p in s.peers("features")))
     sides: dict[tuple[int, int], Mask] = {}
     for answer in answers:
         sides |= answer
@@ -137,7 +137,8 @@ async def label(s: Session, scorer: Scorer) -> NDArray[np.float64]:
     return model.objective.predict(raw)
 
 
-async def _sides(s: Session, peer: str, rows: int) -> dict[tuple[int, int], Mask]:
+async def sides_from(s: Session, peer: str, rows: int) -> dict[tuple[int, int], Mask]:
+    """(tree, node) -> (rows,) who goes left, as this features party answers; ParleyError "protocol_violation"."""
     out: dict[tuple[int, int], Mask] = {}
     async for chunk in s.stream(peer, Sides, bytes=-(-rows // 8)):
         flags = np.unpackbits(chunk.left, axis=1, count=rows).astype(bool)

@@ -109,6 +109,7 @@ AGREE = {
     "gbdt/vertical by gradient": (columns, other_columns),
     "gbdt/vertical leaf-wise": (lambda: columns(three_parties=False), lambda: two(other_columns())),
     "gbdt/vertical regression": (of_regression, other_targets),
+    "gbdt/explain": (lambda: predicted(columns()), lambda: predicted(other_columns())),
     "gbdt/predict": (lambda: predicted(columns()), lambda: predicted(other_columns())),
     "gbdt/score": (lambda: predicted(columns()), lambda: predicted(other_columns())),
     "gbdt/score packed": (
@@ -179,6 +180,7 @@ DIFFER = {
     "row_count": ("gbdt/vertical", columns, fewer_rows),
     "feature_names": ("gbdt/vertical", columns, other_names),
     "own_paths": ("gbdt/score", lambda: predicted(columns()), lambda: predicted(other_trees())),
+    "directions of gbdt/explain": ("gbdt/explain", lambda: predicted(columns()), lambda: predicted(fewer_rows())),
     "directions": ("gbdt/predict", lambda: predicted(columns()), lambda: predicted(fewer_rows())),
 }
 

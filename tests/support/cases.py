@@ -172,6 +172,7 @@ CASES = {
             {**TRAIN, **LEAVES, "objective": "multi", "classes": 2},
             lambda: columns(three_parties=False),
         ),
+        Case("gbdt/explain", "gbdt/explain", CAST3, {"trees": 2, "depth": 2}, trained),
         Case("gbdt/predict", "gbdt/predict", CAST3, {"label": "y", "trees": 2, "depth": 2}, trained),
         Case("gbdt/score", "gbdt/score", CAST3, {"label": "y", "trees": 2, "depth": 2}, trained),
         Case(
