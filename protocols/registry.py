@@ -30,6 +30,7 @@ PROTOCOLS: dict[str, tuple[str, str]] = {
     "prep/union": ("parley.protocols.prep.union", "UNION"),
     "psi/cardinality": ("parley.protocols.psi.cardinality", "CARDINALITY"),
     "psi/ecdh": ("parley.protocols.psi.ecdh", "ECDH"),
+    "psi/lookup": ("parley.protocols.psi.lookup", "LOOKUP"),
     "psi/multi": ("parley.protocols.psi.multi", "MULTI"),
     "psi/sum": ("parley.protocols.psi.sum", "SUM"),
     "psi/vole": ("parley.protocols.psi.vole", "VOLE"),

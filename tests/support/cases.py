@@ -73,6 +73,13 @@ def spenders() -> dict[str, StepInputs]:
     return {**data, "lab": StepInputs(lab.append_column("spent", pa.array([1.25, -3.5, 100.0])))}
 
 
+def looked_up() -> dict[str, StepInputs]:
+    """Both sides with what the first lookup left them."""
+    data = spenders()
+    run = CASES["psi/lookup"].run(inputs=data)
+    return {p: StepInputs(d.table, cache=run[p].cache) for p, d in data.items()}
+
+
 def three() -> dict[str, StepInputs]:
     return {**people(), "pharmacy": ids(["b", "d", "q", "r", "s"], 200)}
 
@@ -130,6 +137,7 @@ PSI2 = {"receiver": "hospital", "sender": ["lab"]}
 BY_TREES = "psi/vole by trees"
 EVERYBODY = {"member": ["bank", "bureau", "telco"]}
 DECIDER = {"label": "bank", "member": ["bureau", "telco"]}
+LOOK = {"id": "id", "columns": ["spent"]}
 RING = {"member": ["hospital", "lab", "pharmacy"]}
 CASES = {
     c.name: c
@@ -142,6 +150,8 @@ CASES = {
         Case("psi/cardinality with a floor", "psi/cardinality", PSI2, {"id": "id", "floor": 3}, people),
         Case("psi/sum", "psi/sum", PSI2, {"id": "id", "value": "spent", "floor": 2}, spenders),
         Case("psi/sum to the sender", "psi/sum", PSI2, {"id": "id", "value": "spent", "result": "sender"}, spenders),
+        Case("psi/lookup", "psi/lookup", PSI2, LOOK, spenders),
+        Case("psi/lookup again", "psi/lookup", PSI2, LOOK, looked_up),
         Case("psi/multi", "psi/multi", RING, {"id": "id", "floor": 2}, three),
         Case("psi/multi below the floor", "psi/multi", RING, {"id": "id", "floor": 3}, three),
         Case("psi/multi two", "psi/multi", {"member": ["hospital", "lab"]}, {"id": "id"}, people),
