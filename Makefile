@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup demo demo-containers test test-fast test-slow test-sanitize lint format bench bench-crypto lock protos clean
+.PHONY: help setup demo demo-containers test test-fast test-slow test-sanitize lint format bench bench-crypto lock protos docs clean
 
 PY := .venv/bin/python
 STEP := tools/step.sh
@@ -57,6 +57,10 @@ lock: setup  ## resolve pyproject.toml into requirements.lock (UPGRADE=1 takes n
 
 protos: setup  ## generate wire/pb from wire/proto
 	@tools/protos.sh
+
+docs: setup  ## the protocols' pages (docs/protocols) and declarations from the code
+	@$(PY) -P -m parley.protocols.registry --export
+	@$(PY) -P -m parley.protocols.catalogue --write docs/protocols
 
 clean:  ## remove the environment and everything built
 	@rm -rf .venv build dist

@@ -127,7 +127,7 @@ def _step(name: str, step: StepSpec, sizes: dict[str, int], columns: dict[str, i
     protocol, cast = registry.load(step.uses), Cast(step.roles)
     params = protocol.validate(step.with_, cast)
     learns = {}
-    for role, disclosures in protocol.learns.items():
+    for role, disclosures in protocol.declaration().learned(step.with_).items():
         members = cast.get(role, ())
         for who in members or ((role,) if role in ("coordinator", "submitter") else ()):
             learns[who if not members else f"{who} ({role})"] = list(disclosures)

@@ -18,9 +18,14 @@ from parley.wire.errors import ParleyError
 PROTOCOLS: dict[str, tuple[str, str]] = {
     "evaluate": ("parley.protocols.evaluate.metrics", "EVALUATE"),
     "gbdt/predict": ("parley.protocols.gbdt.predict", "PREDICT"),
+    "gbdt/score": ("parley.protocols.gbdt.predict_jobs", "SCORE"),
     "gbdt/vertical": ("parley.protocols.gbdt.jobs", "VERTICAL"),
+    "psi/cardinality": ("parley.protocols.psi.cardinality", "CARDINALITY"),
     "psi/ecdh": ("parley.protocols.psi.ecdh", "ECDH"),
+    "psi/multi": ("parley.protocols.psi.multi", "MULTI"),
+    "psi/sum": ("parley.protocols.psi.sum", "SUM"),
     "psi/vole": ("parley.protocols.psi.vole", "VOLE"),
+    "score/card": ("parley.protocols.evaluate.card", "CARD"),
 }
 
 

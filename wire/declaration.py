@@ -5,6 +5,7 @@ A declaration is a record of roles, steps, disclosures, security model and param
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -25,8 +26,25 @@ class StepDeclaration(BaseModel):
     disclosure: str
 
 
+class Condition(BaseModel):
+    """Where a disclosure happens: the step's `parameter` has one of `values`, or is set at all when none is listed.
+
+    Set means: not null, false, zero or empty.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    parameter: str
+    values: tuple[str | int | bool, ...] = ()
+
+    def holds(self, value: Any) -> bool:
+        return value in self.values if self.values else bool(value)
+
+
 class Declaration(BaseModel):
-    """One protocol at one version. `learns` maps a role (and `coordinator`) to the disclosures it receives."""
+    """One protocol at one version. `learns` maps a role (and `coordinator`) to the disclosures it receives.
+
+    `conditions` maps "role.disclosure" to when it does; one that is not listed is always received.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
@@ -36,9 +54,23 @@ class Declaration(BaseModel):
     roles: dict[str, Literal["one", "many"]]
     steps: tuple[StepDeclaration, ...]
     learns: dict[str, tuple[str, ...]]
+    conditions: dict[str, Condition] = {}
     parameters: dict[str, Any]
     cost: str
 
     def hash(self) -> bytes:
         """SHA-256 over the canonical record, 32 bytes."""
         return digest("declaration/1", canonical(self.model_dump(mode="json")))
+
+    def learned(self, given: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        """`learns` under a step's parameters: `given` as the job writes them, and the defaults for the others."""
+        known = self.parameters.get("properties", {})
+
+        def happens(role: str, disclosure: str) -> bool:
+            condition = self.conditions.get(f"{role}.{disclosure}")
+            if condition is None:
+                return True
+            name = condition.parameter
+            return condition.holds(given[name] if name in given else known.get(name, {}).get("default"))
+
+        return {r: tuple(d for d in told if happens(r, d)) for r, told in self.learns.items()}

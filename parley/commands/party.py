@@ -122,12 +122,14 @@ def start(
     import asyncio
 
     from parley.party.runtime import daemon
+    from parley.wire.buffers import keep_freed
 
     ours = _open(home)
     if detach:
         pid = daemon.spawn_detached(ours)
         out({"pid": pid, "name": ours.name}, as_json, f"{ours.name} runs (process {pid}).")
         return
+    keep_freed()
     asyncio.run(daemon.serve(ours))
 
 

@@ -22,21 +22,8 @@ def list_(as_json: Json = False) -> None:
 
 @app.command()
 def show(name: str, as_json: Json = False) -> None:
-    """One protocol's page: messages, who learns what, parameters."""
-    import inspect
-    import sys
-
-    from parley.protocols import registry
+    """One protocol's page: messages, who learns what, parameters, cost."""
+    from parley.protocols import catalogue, registry
 
     protocol = registry.load(name)
-    declaration = protocol.declaration()
-    first = next(iter(protocol.jobs.values()), None)
-    module = sys.modules.get(getattr(first, "__module__", ""))
-    page = inspect.getdoc(module) or protocol.summary
-    learns = "\n".join(f"  {r}: {', '.join(d) or 'nothing'}" for r, d in declaration.learns.items())
-    known = declaration.parameters.get("properties", {})
-    needed = declaration.parameters.get("required", [])
-    marks = {n: " (needed)" if n in needed else f" = {p.get('default')}" for n, p in known.items()}
-    parameters = "\n".join(f"  {n}{mark}" for n, mark in marks.items())
-    text = f"{protocol.name}, version {protocol.version}, {protocol.security}\n\n{page}\n\nWho learns what\n{learns}\n"
-    out(declaration.model_dump(mode="json"), as_json, text + f"\nParameters\n{parameters or '  none'}")
+    out(protocol.declaration().model_dump(mode="json"), as_json, catalogue.text(protocol))

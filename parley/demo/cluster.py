@@ -1,4 +1,4 @@
-"""A coordinator, three parties and a person on this machine, made by the very commands operators type.
+"""A coordinator, its parties and a person on this machine, made by the very commands operators type.
 
 Each has its own folder, keys and database, and each daemon is a process of its own.
 """
@@ -26,11 +26,13 @@ Say = Callable[[str], None]
 
 @dataclass
 class Cluster:
-    """Where everything lies, and the daemons' process ids by name."""
+    """Where everything lies, and the daemons' process ids by name; `parties` all hold a dataset of the name `loans`."""
 
     root: Path
     say: Say
     env: dict[str, str] | None = None
+    parties: tuple[str, ...] = PARTIES
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # party -> keys of its config.json
     pids: dict[str, int] = field(default_factory=dict)
     codes: dict[str, str] = field(default_factory=dict)
 
@@ -51,31 +53,33 @@ class Cluster:
         return json.loads(ran.stdout)
 
     def build(self, files: Mapping[str, Path], coordinator_ports: tuple[int, int] | None = None) -> None:
-        """From nothing to three connected parties that trust each other, and a person they trust."""
+        """From nothing to connected parties that trust each other, and a person they trust."""
         rest, grpc = coordinator_ports or (free_port(), free_port())
         self.root.mkdir(parents=True, exist_ok=True)
         ports = ("--rest-port", str(rest), "--grpc-port", str(grpc))
         self.parley("coordinator", "init", *ports, who="coordinator")
         self.start("coordinator")
-        invites = {p: self.parley("coordinator", "invite", p, who="coordinator")["invite"] for p in PARTIES}
+        invites = {p: self.parley("coordinator", "invite", p, who="coordinator")["invite"] for p in self.parties}
         person = self.parley("coordinator", "invite", "scientist", "--person", who="coordinator")["invite"]
         self.codes["scientist"] = self.parley("user", "init", person, who="scientist")["code"]
         self._each(lambda party: self._join(party, invites[party]))
         self._each(lambda party: self._trust_and_load(party, files[party]))
-        for party in PARTIES:
+        for party in self.parties:
             self.parley("user", "trust", party, self.codes[party], who="scientist")
 
     def _each(self, work: Callable[[str], object]) -> None:
         """The same for every party, at the same time, as separate operators would."""
-        with ThreadPoolExecutor(len(PARTIES)) as pool:
-            list(pool.map(work, PARTIES, timeout=10 * COMMAND_S))
+        with ThreadPoolExecutor(len(self.parties)) as pool:
+            list(pool.map(work, self.parties, timeout=10 * COMMAND_S))
 
     def _join(self, party: str, invite: str) -> None:
         self.codes[party] = self.parley("party", "init", party, who=party)["code"]
         self.parley("party", "join", invite, who=party)
+        config = self.home(party) / "config.json"
+        config.write_text(json.dumps({**json.loads(config.read_text()), **self.settings.get(party, {})}))
 
     def _trust_and_load(self, party: str, file: Path) -> None:
-        for peer in PARTIES:
+        for peer in self.parties:
             if peer != party:
                 self.parley("party", "trust", peer, self.codes[peer], who=party)
         self.parley("party", "trust", "--person", "scientist", self.codes["scientist"], who=party)

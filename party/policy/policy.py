@@ -139,7 +139,7 @@ class Policy:
             return [*out, Verdict("protocols", False, f"Protocol {step.uses} is not installed here.")]
         strong = declared.security == "malicious" or self.document.security == "semi-honest"
         out.append(Verdict("security", strong, f"{step.uses} is {declared.security}."))
-        for learner, disclosures in sorted(declared.learns.items()):
+        for learner, disclosures in sorted(declared.learned(step.with_).items()):
             # Only what somebody else learns counts: a role that this party plays alone tells nobody.
             if learner == role and len(step.roles.get(role, ())) <= 1:
                 continue

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from parley.protocols.kit.message import Message, schema
 from parley.protocols.kit.source import hash_files
-from parley.wire.declaration import Declaration, Security, StepDeclaration
+from parley.wire.declaration import Condition, Declaration, Security, StepDeclaration
 from parley.wire.errors import ParleyError
 
 if TYPE_CHECKING:
@@ -107,8 +107,11 @@ class Protocol:
     """A multi-party program with its declaration; role functions are attached by `role` and `job`.
 
     `learns` maps each role, and `coordinator`, to what it learns; every step's disclosure is listed there for its
-    receiver. `cost(params, cast, sizes)` returns upper bounds per message kind and pair of parties;
-    `figures(params, cast, sizes)` lines for a plan's reader that follow from them, such as security figures.
+    receiver. `when` names what is learnt under some parameters only: "role.disclosure" -> (parameter, value, ...), or
+    (parameter,) for when it is set at all. `cost(params, cast, sizes)` returns upper bounds per message kind and pair
+    of parties; a kind without a flow cannot be sent under these parameters. `figures(params, cast, sizes)` are lines
+    for a plan's reader that follow from them, such as security figures. `page` is the docstring of the module
+    that makes the value.
     """
 
     def __init__(
@@ -125,20 +128,28 @@ class Protocol:
         cost: Callable[[Any, Cast, Sizes], list[Flow]] | None = None,
         figures: Callable[[Any, Cast, Sizes], list[str]] | None = None,
         optional_roles: tuple[str, ...] = (),
+        when: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self.name, self.version, self.security, self.summary = name, version, security, summary
         self.roles, self.steps, self.learns, self.params = roles, tuple(steps), learns, params
         self.cost = cost or (lambda params, cast, sizes: [])
         self.figures = figures or (lambda params, cast, sizes: [])
         self.optional_roles = optional_roles
+        self.conditions = {k: Condition(parameter=p, values=tuple(v)) for k, (p, *v) in (when or {}).items()}
         self.role_functions: dict[str, Callable[..., Awaitable[Any]]] = {}
         self.jobs: dict[str, Job] = {}
         self.checks: list[Check] = []
         self.data_checks: list[DataCheck] = []
-        self._sources: list[str] = [inspect.stack()[1].filename]
+        maker = inspect.stack()[1]
+        self._sources: list[str] = [maker.filename]
+        self.page = inspect.cleandoc(maker.frame.f_globals.get("__doc__") or summary)
         for step in steps:
             if step.disclosure not in learns.get(step.receiver, []):
                 raise TypeError(f"{name}: {step.message.TAG} discloses {step.disclosure}, not in learns")
+        for key, condition in self.conditions.items():
+            role, _, disclosure = key.partition(".")
+            if disclosure not in learns.get(role, []) or condition.parameter not in _parameters(params):
+                raise TypeError(f"{name}: a condition for {key}, which is not in learns, or on no parameter")
 
     def role(self, name: str) -> Callable[[F], F]:
         """Attach the pure role function."""
@@ -194,6 +205,7 @@ class Protocol:
                 for s in self.steps
             ),
             learns={r: tuple(d) for r, d in self.learns.items()},
+            conditions=self.conditions,
             parameters=self.params.model_json_schema(),
             cost=inspect.getdoc(self.cost) or "",
         )
@@ -212,6 +224,11 @@ class Protocol:
         if role not in self.roles:
             raise TypeError(f"{self.name} has no role {role}")
         return role
+
+
+def _parameters(params: type[BaseModel]) -> set[str]:
+    """Names as a job writes them."""
+    return {field.alias or name for name, field in params.model_fields.items()}
 
 
 def _check_roles(protocol: Protocol, cast: Cast) -> None:

@@ -13,7 +13,7 @@ from parley.party.home import PartyHome
 from parley.party.policy import Policy
 from parley.party.policy.default import DEFAULT
 from parley.party.policy.document import MAX_BYTES, parse
-from parley.wire.declaration import Declaration
+from parley.wire.declaration import Condition, Declaration
 from parley.wire.errors import ParleyError
 from parley.wire.identity import Card
 from parley.wire.jobspec import JobSpec
@@ -183,3 +183,22 @@ def test_a_misspelt_key_gets_a_hint_and_a_huge_file_is_refused(home: PartyHome) 
     (home.path / "policy.yaml").write_text(DEFAULT + "#" * MAX_BYTES)
     with pytest.raises(ParleyError):
         home.policy()
+
+
+def test_a_disclosure_under_a_condition_is_judged_by_the_steps_parameters(home):
+    declared = USUAL["psi/ecdh"].model_copy(
+        update={
+            "learns": {"sender": ("intersection",)},
+            "conditions": {"sender.intersection": Condition(parameter="result", values=("both",))},
+            "parameters": {"properties": {"result": {"default": "both"}}},
+        }
+    )
+    strict = parse(
+        DEFAULT.replace("deny: [individual_updates, rows]", "deny: [individual_updates, rows, intersection]")
+    )
+    policy = Policy(strict, "bank", home.peers)
+    for parameters, allowed in (({}, False), ({"result": "both"}, False), ({"result": "receiver"}, True)):
+        step = SPEC.steps["match"].model_copy(update={"with_": parameters})
+        spec = SPEC.model_copy(update={"steps": {"match": step}})
+        said = policy.verdict(spec, _issue("person", "ana"), {"psi/ecdh": declared}, ROLES, None)
+        assert all(v.allowed for v in said if v.rule == "disclosures") is allowed

@@ -11,13 +11,15 @@ import dataclasses
 import numpy as np
 import pyarrow as pa
 import pytest
-from cases import BY_TREES, CASES, COLUMNS, columns, ids, many, people, scored, table, three
+from cases import BY_TREES, CASES, COLUMNS, columns, ids, many, of_regression, people, scored, spenders, table, three
 from vertical import split_inputs, use_plain
 
 from parley.protocols import registry
 from parley.protocols.kit import StepInputs
 from parley.protocols.kit.conformance import shape
 from parley.protocols.kit.local import Setting
+
+DRAWN = ("gbdt/vertical by gradient",)  # which rows come along decides the trees, and is learnt
 
 
 @pytest.fixture(autouse=True)
@@ -26,8 +28,9 @@ def plain(monkeypatch):
 
 
 def shape_of(name: str, inputs: dict[str, StepInputs]) -> list[tuple[object, ...]]:
-    """Of a run whose randomness is the operating system's."""
-    return shape(CASES[name].run(Setting(), inputs).transcript)
+    """Of a run whose randomness is the operating system's, unless what it decides is learnt."""
+    setting = CASES[name].setting() if name in DRAWN else Setting()
+    return shape(CASES[name].run(setting, inputs).transcript)
 
 
 # ---------------------------------------------------------------- what agrees
@@ -43,6 +46,12 @@ def other_people() -> dict[str, StepInputs]:
 
 def other_three() -> dict[str, StepInputs]:
     return {**other_people(), "pharmacy": ids(["ü", "1", "7", "2", "3"], 4)}
+
+
+def other_spenders() -> dict[str, StepInputs]:
+    data = other_people()
+    values = pa.array([None, 1e6, -7.0])
+    return {**data, "lab": StepInputs(data["lab"].table.append_column("spent", values))}
 
 
 def moved(source: pa.Table, flipped: bool = False) -> pa.Table:
@@ -64,14 +73,14 @@ def other_targets() -> dict[str, StepInputs]:
     return split_inputs(moved(source).set_column(1, "y", pa.array(source.column("y").to_numpy() * 4)), *COLUMNS[:2])
 
 
-def predicted(data: dict[str, StepInputs]) -> dict[str, StepInputs]:
+def predicted(data: dict[str, StepInputs], by: str = "gbdt/vertical") -> dict[str, StepInputs]:
     """`data` scored by the model that was trained on it."""
-    run = CASES["gbdt/vertical"].run(Setting(), data)
+    run = CASES[by].run(Setting(), data)
     return {p: StepInputs(d.table, {"train": run[p].keep, **d.needs}) for p, d in data.items()}
 
 
-def of_regression() -> dict[str, StepInputs]:
-    return columns(classes=False, three_parties=False)
+def two(data: dict[str, StepInputs]) -> dict[str, StepInputs]:
+    return {p: data[p] for p in ("bank", "bureau")}
 
 
 def other_scores() -> dict[str, StepInputs]:
@@ -84,6 +93,13 @@ AGREE = {
     "psi/ecdh below the floor": (people, other_people),
     "psi/ecdh one-sided": (people, other_people),
     "psi/ecdh three": (three, other_three),
+    "psi/cardinality": (people, other_people),
+    "psi/cardinality with a floor": (people, other_people),
+    "psi/sum": (spenders, other_spenders),
+    "psi/sum to the sender": (spenders, other_spenders),
+    "psi/multi": (three, other_three),
+    "psi/multi below the floor": (three, other_three),
+    "psi/multi two": (people, other_people),
     "psi/vole": (people, other_people),
     "psi/vole one-sided": (people, other_people),
     "psi/vole with a floor": (people, other_people),
@@ -91,9 +107,17 @@ AGREE = {
     BY_TREES: (many, lambda: many(10**6)),
     "gbdt/vertical": (columns, other_columns),
     "gbdt/vertical packed": (columns, other_columns),
+    "gbdt/vertical by gradient": (columns, other_columns),
+    "gbdt/vertical leaf-wise": (lambda: columns(three_parties=False), lambda: two(other_columns())),
     "gbdt/vertical regression": (of_regression, other_targets),
     "gbdt/predict": (lambda: predicted(columns()), lambda: predicted(other_columns())),
+    "gbdt/score": (lambda: predicted(columns()), lambda: predicted(other_columns())),
+    "gbdt/score packed": (
+        lambda: predicted(of_regression(), "gbdt/vertical regression"),
+        lambda: predicted(other_targets(), "gbdt/vertical regression"),
+    ),
     "evaluate": (scored, other_scores),
+    "score/card": (scored, other_scores),
 }
 
 
@@ -142,6 +166,11 @@ DIFFER = {
     "sender.size": ("psi/ecdh one-sided", people, lambda: one_id_more("lab")),
     "receiver.size": ("psi/ecdh one-sided", people, lambda: one_id_more("hospital")),
     "outcome": ("psi/ecdh below the floor", people, one_more_in_common),
+    "receiver.size of psi/cardinality": ("psi/cardinality", people, lambda: one_id_more("hospital")),
+    "sender.size of psi/cardinality": ("psi/cardinality", people, lambda: one_id_more("lab")),
+    "outcome of psi/sum": ("psi/sum", spenders, lambda: {**spenders(), "hospital": ids(["a", "b", "c", "e"])}),
+    "intersection of psi/multi": ("psi/multi two", people, one_more_in_common),
+    "member.size of psi/multi": ("psi/multi", three, lambda: with_more_ids(three(), "lab", 1)),
     "intersection of psi/vole": ("psi/vole", people, one_more_in_common),
     "sender.size of psi/vole": ("psi/vole one-sided", people, lambda: one_id_more("lab")),
     "receiver.size of psi/vole": ("psi/vole one-sided", many, lambda: with_more_ids(many(), "hospital", 40)),
@@ -150,6 +179,7 @@ DIFFER = {
     "own_splits, node_membership": ("gbdt/vertical", columns, other_trees),
     "row_count": ("gbdt/vertical", columns, fewer_rows),
     "feature_names": ("gbdt/vertical", columns, other_names),
+    "own_paths": ("gbdt/score", lambda: predicted(columns()), lambda: predicted(other_trees())),
     "directions": ("gbdt/predict", lambda: predicted(columns()), lambda: predicted(fewer_rows())),
 }
 
@@ -176,5 +206,14 @@ def test_below_the_floor_and_one_sided_the_shape_does_not_tell_how_many_are_comm
         assert {row[2] for row in differ} == {f"psi.{way}.closing/1"}
 
 
-def test_evaluation_has_no_shape_at_all():
-    assert shape_of("evaluate", scored()) == []
+def test_the_shape_does_not_tell_a_count_that_only_one_side_learns():
+    for floor in ("", " with a floor"):
+        some, other = (shape_of(f"psi/cardinality{floor}", common(k)) for k in (0, 2))
+        assert some == other
+    none = {**spenders(), "hospital": ids(["e", "f", "g", "h"])}
+    assert shape_of("psi/sum to the sender", spenders()) == shape_of("psi/sum to the sender", none)
+
+
+@pytest.mark.parametrize("name", ["evaluate", "score/card"])
+def test_a_step_of_one_party_has_no_shape_at_all(name):
+    assert shape_of(name, scored()) == []

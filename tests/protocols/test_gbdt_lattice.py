@@ -14,7 +14,7 @@ from parley.crypto.ahe import Layout
 from parley.crypto.errors import CryptoError
 from parley.protocols.gbdt import pieces, scheme
 from parley.protocols.gbdt.jobs import VERTICAL
-from parley.protocols.gbdt.vertical import Histograms, Key, NodeGradients
+from parley.protocols.gbdt.messages import Histograms, Key, NodeGradients
 from parley.protocols.kit import Cast
 from parley.protocols.kit.conformance import bytes_by_tag
 from parley.protocols.kit.local import Setting, sizes_of
@@ -37,6 +37,8 @@ def split(table):
         ("breast", {"trees": 5}),
         ("default_credit", {"trees": 2}),
         ("vehicle_scale", {"trees": 2, "objective": "multi", "classes": 4}),
+        ("vehicle_scale", {"trees": 1, "objective": "multi", "classes": 4, "multi": "trees"}),
+        ("student", {"trees": 2, "weight": "x0", "objective": "poisson", "monotone": {"bureau": {"h_x0": 1}}}),
         ("student", {"trees": 3, "objective": "regression", "depth": 2}),
     ],
 )

@@ -67,6 +67,12 @@ def people() -> dict[str, StepInputs]:
     return {"hospital": ids(["a", "b", "c", "d"]), "lab": ids(["d", "b", "x"], 100)}
 
 
+def spenders() -> dict[str, StepInputs]:
+    data = people()
+    lab = data["lab"].table
+    return {**data, "lab": StepInputs(lab.append_column("spent", pa.array([1.25, -3.5, 100.0])))}
+
+
 def three() -> dict[str, StepInputs]:
     return {**people(), "pharmacy": ids(["b", "d", "q", "r", "s"], 200)}
 
@@ -87,6 +93,7 @@ def table(rows: int = 24, seed: int = 2, classes: bool = True) -> pa.Table:
 
 COLUMNS = (["id", "y", "x0"], ["id", "x1", "x2"], ["id", "x3"])
 TRAIN = {"label": "y", "id": "id", "trees": 2, "depth": 2, "bins": 8, "share_names": True, "min_child_weight": 0.1}
+LEAVES = {"trees": 3, "own_trees": 1, "depth": 3, "growth": "leaf", "leaves": 4}
 CAST2 = {"label": "bank", "features": ["bureau"]}
 CAST3 = {"label": "bank", "features": ["bureau", "telco"]}
 
@@ -95,10 +102,14 @@ def columns(classes: bool = True, three_parties: bool = True) -> dict[str, StepI
     return split_inputs(table(classes=classes), *COLUMNS[: 3 if three_parties else 2])
 
 
-def trained() -> dict[str, StepInputs]:
+def of_regression() -> dict[str, StepInputs]:
+    return columns(classes=False, three_parties=False)
+
+
+def trained(by: str = "gbdt/vertical", data: dict[str, StepInputs] | None = None) -> dict[str, StepInputs]:
     """The inputs of a prediction: every party's part of a model, and its table."""
-    data = columns()
-    run = CASES["gbdt/vertical"].run(inputs=data)
+    data = data or columns()
+    run = CASES[by].run(inputs=data)
     return {p: StepInputs(d.table, {"train": run[p].keep, **d.needs}) for p, d in data.items()}
 
 
@@ -108,6 +119,7 @@ def scored() -> dict[str, StepInputs]:
 
 PSI2 = {"receiver": "hospital", "sender": ["lab"]}
 BY_TREES = "psi/vole by trees"
+RING = {"member": ["hospital", "lab", "pharmacy"]}
 CASES = {
     c.name: c
     for c in (
@@ -115,6 +127,13 @@ CASES = {
         Case("psi/ecdh below the floor", "psi/ecdh", PSI2, {"id": "id", "floor": 3}, people),
         Case("psi/ecdh one-sided", "psi/ecdh", PSI2, {"id": "id", "result": "receiver"}, people),
         Case("psi/ecdh three", "psi/ecdh", {**PSI2, "sender": ["lab", "pharmacy"]}, {"id": "id"}, three),
+        Case("psi/cardinality", "psi/cardinality", PSI2, {"id": "id"}, people),
+        Case("psi/cardinality with a floor", "psi/cardinality", PSI2, {"id": "id", "floor": 3}, people),
+        Case("psi/sum", "psi/sum", PSI2, {"id": "id", "value": "spent", "floor": 2}, spenders),
+        Case("psi/sum to the sender", "psi/sum", PSI2, {"id": "id", "value": "spent", "result": "sender"}, spenders),
+        Case("psi/multi", "psi/multi", RING, {"id": "id", "floor": 2}, three),
+        Case("psi/multi below the floor", "psi/multi", RING, {"id": "id", "floor": 3}, three),
+        Case("psi/multi two", "psi/multi", {"member": ["hospital", "lab"]}, {"id": "id"}, people),
         Case("psi/vole", "psi/vole", PSI2, {"id": "id"}, people),
         Case("psi/vole one-sided", "psi/vole", PSI2, {"id": "id", "result": "receiver"}, people),
         Case("psi/vole with a floor", "psi/vole", PSI2, {"id": "id", "floor": 1}, people),
@@ -127,9 +146,32 @@ CASES = {
             "gbdt/vertical",
             CAST2,
             {**TRAIN, "objective": "regression", "validation": 0.2, "early_stopping": 1},
-            lambda: columns(classes=False, three_parties=False),
+            of_regression,
+        ),
+        Case(
+            "gbdt/vertical by gradient",
+            "gbdt/vertical",
+            CAST3,
+            {**TRAIN, "goss": {"top": 0.3, "other": 0.3}},
+            columns,
+        ),
+        Case(
+            "gbdt/vertical leaf-wise",
+            "gbdt/vertical",
+            CAST2,
+            {**TRAIN, **LEAVES, "objective": "multi", "classes": 2},
+            lambda: columns(three_parties=False),
         ),
         Case("gbdt/predict", "gbdt/predict", CAST3, {"label": "y", "trees": 2, "depth": 2}, trained),
+        Case("gbdt/score", "gbdt/score", CAST3, {"label": "y", "trees": 2, "depth": 2}, trained),
+        Case(
+            "gbdt/score packed",
+            "gbdt/score",
+            CAST2,
+            {"trees": 2, "depth": 2, "scheme": "lattice"},
+            lambda: trained("gbdt/vertical regression", of_regression()),
+        ),
         Case("evaluate", "evaluate", {"label": "bank"}, {}, scored),
+        Case("score/card", "score/card", {"label": "bank"}, {}, scored),
     )
 }

@@ -18,9 +18,10 @@ from parley.crypto.prg import Keystream, Rng
 class Seeded(Rng):
     """An `Rng` whose bytes follow from a seed; it notes the scalars and orders that were drawn from it."""
 
-    __slots__ = ("orders", "scalars", "stream")
+    __slots__ = ("orders", "scalars", "seed", "stream")
 
     def __init__(self, *seed: object) -> None:
+        self.seed = seed
         self.stream = Keystream(bytes(32), repr(seed).encode())
         self.scalars: list[int] = []
         self.orders: list[np.ndarray] = []

@@ -14,6 +14,7 @@ from parley.protocols.gbdt import scheme
 from parley.protocols.gbdt.jobs import VERTICAL
 from parley.protocols.kit import LocalRun, StepInputs, run_local
 from parley.protocols.kit.local import Setting
+from parley.protocols.psi import sum as psi_sum
 
 CAST2 = {"label": "bank", "features": ["bureau"]}
 CAST3 = {"label": "bank", "features": ["bureau", "telco"]}
@@ -22,15 +23,27 @@ CAST3 = {"label": "bank", "features": ["bureau", "telco"]}
 def use_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trains on plain fakes, which no parameter of a job can name: one for each kind of scheme."""
     made = {"paillier": PlainSecretKey, "lattice": PackedSecretKey}
-    monkeypatch.setattr(scheme, "generate", lambda terms: made[terms.params.scheme](2))
+    monkeypatch.setattr(scheme, "generate", lambda terms: made[terms.params.scheme](_channels(terms)))
     monkeypatch.setattr(scheme, "decode_public", _decode_plain)
+    monkeypatch.setattr(psi_sum, "generate", lambda params: PlainSecretKey(2))
+    monkeypatch.setattr(psi_sum, "decode_public", _decode_plain_sum)
+
+
+def _channels(terms: scheme.Terms) -> int:
+    return terms.params.layout(1).channels
 
 
 def _decode_plain(raw: bytes, terms: scheme.Terms) -> PlainPublicKey:
     """As strict as the real ones: a key that is not the one expected is refused."""
-    if raw != PlainPublicKey(2).encode():
+    if raw != PlainPublicKey(_channels(terms)).encode():
         raise ValueError("the public key is not of the agreed scheme and size")
     return PackedPublicKey.decode(raw) if terms.params.scheme == "lattice" else PlainPublicKey.decode(raw)
+
+
+def _decode_plain_sum(raw: bytes, params: psi_sum.Params) -> PlainPublicKey:
+    if raw != PlainPublicKey(2).encode():
+        raise ValueError("the public key is not of the agreed size")
+    return PlainPublicKey.decode(raw)
 
 
 class PackedPublicKey(PlainPublicKey):
