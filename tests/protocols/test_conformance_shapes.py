@@ -110,6 +110,8 @@ AGREE = {
     "psi/multi two": (people, other_people),
     "psi/vole": (people, other_people),
     "psi/vole one-sided": (people, other_people),
+    "psi/vole with a floor": (people, other_people),
+    "psi/vole below the floor": (people, other_people),
     BY_TREES: (many, lambda: many(10**6)),
     "gbdt/vertical": (columns, other_columns),
     "gbdt/vertical packed": (columns, other_columns),
@@ -190,6 +192,7 @@ DIFFER = {
     "sender.size of psi/vole": ("psi/vole one-sided", people, lambda: one_id_more("lab")),
     "receiver.size of psi/vole": ("psi/vole one-sided", many, lambda: with_more_ids(many(), "hospital", 40)),
     "outcome of psi/vole": ("psi/vole one-sided", lambda: common(0), lambda: common(1)),
+    "outcome of psi/vole with a floor": ("psi/vole below the floor", people, one_more_in_common),
     "own_splits, node_membership": ("gbdt/vertical", columns, other_trees),
     "own_splits, tree_shape": ("gbdt/vertical strict", columns, other_trees),
     "row_count": ("gbdt/vertical", columns, fewer_rows),
@@ -214,6 +217,7 @@ def test_below_the_floor_and_one_sided_the_shape_does_not_tell_how_many_are_comm
     """Where the count is kept from the sender, it is kept from the relay too; the outcome is told to both."""
     assert shape_of("psi/ecdh one-sided", common(1)) == shape_of("psi/ecdh one-sided", common(3))
     assert shape_of("psi/ecdh below the floor", common(0)) == shape_of("psi/ecdh below the floor", common(2))
+    assert shape_of("psi/vole below the floor", common(0)) == shape_of("psi/vole below the floor", common(2))
     assert shape_of("psi/vole one-sided", common(1)) == shape_of("psi/vole one-sided", common(3))
     for way in ("ecdh", "vole"):
         name = f"psi/{way} one-sided"

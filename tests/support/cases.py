@@ -157,6 +157,8 @@ CASES = {
         Case("psi/multi two", "psi/multi", {"member": ["hospital", "lab"]}, {"id": "id"}, people),
         Case("psi/vole", "psi/vole", PSI2, {"id": "id"}, people),
         Case("psi/vole one-sided", "psi/vole", PSI2, {"id": "id", "result": "receiver"}, people),
+        Case("psi/vole with a floor", "psi/vole", PSI2, {"id": "id", "floor": 1}, people),
+        Case("psi/vole below the floor", "psi/vole", PSI2, {"id": "id", "floor": 3}, people),
         Case(BY_TREES, "psi/vole", PSI2, {"id": "id"}, many),
         Case("gbdt/vertical", "gbdt/vertical", CAST3, TRAIN, columns),
         Case("gbdt/vertical packed", "gbdt/vertical", CAST3, {**TRAIN, "scheme": "lattice"}, columns),
