@@ -17,14 +17,24 @@ from parley.wire.errors import ParleyError
 
 PROTOCOLS: dict[str, tuple[str, str]] = {
     "evaluate": ("parley.protocols.evaluate.metrics", "EVALUATE"),
+    "gbdt/explain": ("parley.protocols.gbdt.explain", "EXPLAIN"),
     "gbdt/predict": ("parley.protocols.gbdt.predict", "PREDICT"),
+    "gbdt/score": ("parley.protocols.gbdt.predict_jobs", "SCORE"),
     "gbdt/vertical": ("parley.protocols.gbdt.jobs", "VERTICAL"),
+    "prep/encode": ("parley.protocols.prep.encode", "ENCODE"),
+    "prep/impute": ("parley.protocols.prep.impute", "IMPUTE"),
+    "prep/sample": ("parley.protocols.prep.sample", "SAMPLE"),
+    "prep/scale": ("parley.protocols.prep.scale", "SCALE"),
+    "prep/split": ("parley.protocols.prep.split", "SPLIT"),
+    "prep/transform": ("parley.protocols.prep.transform", "TRANSFORM"),
+    "prep/union": ("parley.protocols.prep.union", "UNION"),
     "psi/cardinality": ("parley.protocols.psi.cardinality", "CARDINALITY"),
     "psi/ecdh": ("parley.protocols.psi.ecdh", "ECDH"),
     "psi/lookup": ("parley.protocols.psi.lookup", "LOOKUP"),
     "psi/multi": ("parley.protocols.psi.multi", "MULTI"),
     "psi/sum": ("parley.protocols.psi.sum", "SUM"),
     "psi/vole": ("parley.protocols.psi.vole", "VOLE"),
+    "score/card": ("parley.protocols.evaluate.card", "CARD"),
 }
 
 

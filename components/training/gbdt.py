@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from parley.components.errors import DataError
 from parley.components.features.spec import BinSpec
-from parley.components.training.metrics import log_loss, rmse
+from parley.components.training.growing import Growing
 from parley.components.training.objectives import Floats, Ints, Loss, Objective, checked_weights, quantise
 from parley.components.training.split import (
     Bins,
@@ -66,93 +66,25 @@ class EarlyStopping:
         return self.patience > 0 and round_index - self.best_round >= self.patience
 
 
-def validation_loss(objective: Objective, y: Floats, raw: Floats) -> float:
-    """The loss that early stopping watches: log loss, or root mean squared error for regression."""
-    prediction = objective.predict(raw)
-    if objective.loss == "squared":
-        return rmse(y, prediction[:, 0])
-    return log_loss(y, prediction if objective.loss == "softmax" else prediction[:, 0])
+def validation_loss(objective: Objective, y: Floats, raw: Floats, weights: Floats | None = None) -> float:
+    """The loss that early stopping watches: see `Objective.mean_loss`."""
+    return objective.mean_loss(y, raw, weights)
 
 
-def grow_tree(bins: Bins, channels: Ints, params: Params, spec: BinSpec, allowed: Mask | None = None) -> Tree:
-    """One tree from fixed-point channels (n, 2) of the rows in `bins` (n, F), level by level.
-
-    Of two siblings only the smaller one's histogram is summed; the other is the difference from the parent.
-    """
-    position = np.zeros(bins.shape[0], dtype=np.int64)
-    sums: list[Ints] = [channels.sum(axis=0)]
-    nodes = [_leaf(sums[0], params)]
-    level, hists = [0], {0: build_histograms(bins, channels, position, 1, spec)[0]}
-    for depth in range(params.depth):
-        parents: list[int] = []
-        for index in level:
-            split = best_split(hists[index], sums[index], params, spec, allowed)
-            if split is None:
-                continue
-            parents.append(index)
-            left = np.array([split.g, split.h], dtype=np.int64)
-            _open(nodes, index, split)
-            for part in (left, sums[index] - left):
-                sums.append(part)
-                nodes.append(_leaf(part, params))
-            _move(position, bins, index, nodes[index], spec)
-        level = [child for index in parents for child in (nodes[index].left, nodes[index].right)]
-        if depth + 1 < params.depth and parents:
-            hists = _child_histograms(bins, channels, position, nodes, parents, hists, spec)
-    return Tree(tuple(nodes))
-
-
-def _leaf(sums: Ints, params: Params) -> Node:
-    g, h = int(sums[0]), int(sums[1])
-    return Node(weight=leaf_weight(g, h, params), cover=h / 2.0**params.scale_bits)
-
-
-def _open(nodes: list[Node], index: int, split: Split) -> None:
-    """Turn the leaf `index` into a split whose children are the next two nodes."""
-    nodes[index] = replace(
-        nodes[index],
-        feature=split.feature,
-        bin=split.bin,
-        left_bins=split.left,
-        missing_left=split.missing_left,
-        left=len(nodes),
-        right=len(nodes) + 1,
-        weight=0.0,
-        gain=split.gain,
-    )
-
-
-def _move(position: Ints, bins: Bins, index: int, node: Node, spec: BinSpec) -> None:
-    """Send the rows at node `index` to its children."""
-    here = np.flatnonzero(position == index)
-    goes = node.goes_left(bins[here, node.feature], spec.missing(node.feature))
-    position[here] = np.where(goes, node.left, node.right)
-
-
-def _child_histograms(
+def grow_tree(
     bins: Bins,
     channels: Ints,
-    position: Ints,
-    nodes: list[Node],
-    parents: list[int],
-    hists: dict[int, Ints],
+    params: Params,
     spec: BinSpec,
-) -> dict[int, Ints]:
-    """The children's histograms: the smaller child's summed over its rows, the other by subtraction."""
-    counts = np.bincount(position, minlength=len(nodes))
-    slot = np.full(len(nodes), -1, dtype=np.int64)
-    pairs = []
-    for at, parent in enumerate(parents):
-        left, right = nodes[parent].left, nodes[parent].right
-        small, large = (left, right) if counts[left] <= counts[right] else (right, left)
-        slot[small] = at
-        pairs.append((parent, small, large))
-    built = build_histograms(bins, channels, slot[position], len(parents), spec)
-    out: dict[int, Ints] = {}
-    for at, (parent, small, large) in enumerate(pairs):
-        out[small] = built[at]
-        out[large] = hists[parent] - built[at]
-    return out
+    allowed: Mask | None = None,
+    *,
+    monotone: Ints | None = None,
+) -> Tree:
+    """One tree from fixed-point channels (n, 2K) of the rows in `bins` (n, F); see `growing`."""
+    usable = np.ones(spec.features, dtype=bool) if allowed is None else allowed
+    growing = Growing(channels, np.arange(bins.shape[0]), bins, spec, params, usable, monotone)
+    growing.alone()
+    return growing.tree()
 
 
 def train(
@@ -167,13 +99,15 @@ def train(
     feature_mask: Callable[[int], Mask] | None = None,
     validation: tuple[Bins, npt.ArrayLike] | None = None,
     progress: Callable[[int, float], None] | None = None,
+    together: bool = False,
+    monotone: Ints | None = None,
 ) -> Model:
     """A model of `params.rounds` rounds on `bins` (n, F) and labels (n,), fewer when early stopping ends it.
 
     `row_mask(r)` (n,) and `feature_mask(r)` (F,) say what round r may use (all by default); sampling is the
     caller's, who has the randomness. With `params.early_stopping` > 0, `validation` is needed, and the model
     keeps the rounds up to the best one. `progress(r, loss)` hears the validation loss, or else
-    the training loss.
+    the training loss. `together` grows one tree a round for all K outputs; `monotone` (F,) as in `best_split`.
     Raises DataError, `diverged` and `fixed_point_overflow` among others.
     """
     labels = objective.labels(y)
@@ -185,11 +119,18 @@ def train(
     seen = raw if validation is None else model.raw(watched[0])
     stopping, rounds = EarlyStopping(params.early_stopping), []
     for r in range(params.rounds):
-        trees = _round(bins, labels, raw, weights, params, objective, spec, _masks(r, row_mask, feature_mask))
+        rows, allowed = _masks(r, row_mask, feature_mask)
+        channels, sample = _channels(labels, raw, weights, params, objective, rows)
+        width = channels.shape[1] if together else 2
+        grown = range(0, channels.shape[1], width)
+        trees = tuple(
+            grow_tree(bins[sample], channels[:, k : k + width], params, spec, allowed, monotone=monotone) for k in grown
+        )
         rounds.append(trees)
-        for scores, rows in {id(raw): (raw, bins), id(seen): (seen, watched[0])}.values():
-            _add(scores, trees, rows, spec)
-        loss = validation_loss(objective, watched[1], seen)
+        step = Model(objective, spec, model.base_score, (trees,))
+        for scores, seen_bins in {id(raw): (raw, bins), id(seen): (seen, watched[0])}.values():
+            _add(scores, step, seen_bins)
+        loss = validation_loss(objective, watched[1], seen, weights if validation is None else None)
         if progress is not None:
             progress(r, loss)
         if stopping.update(r, loss):
@@ -197,10 +138,10 @@ def train(
     return replace(model, rounds=tuple(rounds[: stopping.best_round + 1] if params.early_stopping else rounds))
 
 
-def _add(raw: Floats, trees: tuple[Tree, ...], bins: Bins, spec: BinSpec) -> None:
-    """Add a round's trees to the raw scores (n, K) of the rows in `bins`."""
-    for k, tree in enumerate(trees):
-        raw[:, k] += tree.predict(bins, spec)
+def _add(raw: Floats, step: Model, bins: Bins) -> None:
+    """Add the trees of one round to the raw scores (n, K) of the rows in `bins`."""
+    for columns, tree in step.trees():
+        raw[:, columns] += tree.predict(bins, step.spec)
 
 
 def _masks(
@@ -209,27 +150,16 @@ def _masks(
     return (rows(r) if rows else None, features(r) if features else None)
 
 
-def _round(
-    bins: Bins,
-    labels: Floats,
-    raw: Floats,
-    weights: Floats,
-    params: Params,
-    objective: Objective,
-    spec: BinSpec,
-    masks: tuple[Mask | None, Mask | None],
-) -> tuple[Tree, ...]:
-    """The K trees of one round, all from the same derivatives."""
-    rows, allowed = masks
+def _channels(
+    labels: Floats, raw: Floats, weights: Floats, params: Params, objective: Objective, rows: Mask | None
+) -> tuple[Ints, Mask | slice]:
+    """The derivatives (m, 2K) of one round's rows, and which rows these are."""
     g, h = objective.gradients(labels, raw, weights)
-    if rows is not None:
-        if rows.shape != labels.shape or not rows.any():
-            raise DataError("bad_parameter", "a row sample needs one flag for each row, and at least one row")
-        bins, g, h = bins[rows], g[rows], h[rows]
-    channels = quantise(g, h, params.scale_bits)
-    return tuple(
-        grow_tree(bins, channels[:, 2 * k : 2 * k + 2], params, spec, allowed) for k in range(objective.classes)
-    )
+    if rows is None:
+        return quantise(g, h, params.scale_bits), slice(None)
+    if rows.shape != labels.shape or not rows.any():
+        raise DataError("bad_parameter", "a row sample needs one flag for each row, and at least one row")
+    return quantise(g[rows], h[rows], params.scale_bits), rows
 
 
 def _check(bins: Bins, labels: Floats, spec: BinSpec) -> None:

@@ -6,86 +6,39 @@ A measure that does not exist for the given rows (an AUC with one class, an R2 o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from parley.components.errors import DataError
-from parley.components.training import curves
-from parley.components.training.curves import Floats, Ints, checked
+from parley.components.training import curves, metrics_binary, metrics_classes
+from parley.components.training.metrics_binary import binary, confusion, need_cell
+from parley.components.training.metrics_classes import class_codes, confusion_matrix, multiclass
+from parley.components.training.metrics_regression import TWEEDIE, regression, rmse
 
 Task = Literal["binary", "multiclass", "regression"]
-_CLIP = 1e-15
+
+__all__ = ["Task", "auc", "class_codes", "confusion", "confusion_matrix", "evaluate", "ks", "log_loss", "rmse"]
 
 
-def auc(y: npt.ArrayLike, score: npt.ArrayLike) -> float:
+def auc(y: npt.ArrayLike, score: npt.ArrayLike, w: npt.ArrayLike | None = None) -> float:
     """Area under the ROC curve, ties exact; DataError `one_class` when it does not exist."""
-    return curves.auc(curves.steps(y, score))
+    return curves.auc(curves.steps(y, score, w))
 
 
-def ks(y: npt.ArrayLike, score: npt.ArrayLike) -> float:
+def ks(y: npt.ArrayLike, score: npt.ArrayLike, w: npt.ArrayLike | None = None) -> float:
     """The Kolmogorov-Smirnov distance of the two classes' scores; DataError `one_class`."""
-    return curves.ks(curves.steps(y, score))[0]
+    return curves.ks(curves.steps(y, score, w))[0]
 
 
-def log_loss(y: npt.ArrayLike, p: npt.ArrayLike) -> float:
+def log_loss(y: npt.ArrayLike, p: npt.ArrayLike, w: npt.ArrayLike | None = None) -> float:
     """Mean negative log likelihood of labels (n,) under p (n,) = P(1), or p (n, K); p is clipped at 1e-15."""
-    labels = np.asarray(y, dtype=np.float64)
     table = np.asarray(p, dtype=np.float64)
     if table.ndim == 1:
-        _, table = checked(labels, table)
-        table = np.stack([1 - table, table], axis=1)
-    codes = class_codes(labels, table)
-    chosen = table[np.arange(codes.size), codes]
-    return float(-np.log(np.clip(chosen, _CLIP, 1.0)).mean())
-
-
-def confusion(y: npt.ArrayLike, score: npt.ArrayLike, threshold: float) -> dict[str, float | None]:
-    """Counts with rows of score >= threshold called 1, and the rates; a rate over nothing is None."""
-    labels, scores = checked(y, score)
-    called, real = scores >= threshold, labels == 1
-    tp, fp = int((called & real).sum()), int((called & ~real).sum())
-    fn, tn = int((~called & real).sum()), int((~called & ~real).sum())
-    return {
-        "threshold": float(threshold),
-        "tp": tp,
-        "fp": fp,
-        "fn": fn,
-        "tn": tn,
-        "accuracy": (tp + tn) / labels.size,
-        "precision": tp / (tp + fp) if tp + fp else None,
-        "recall": tp / (tp + fn) if tp + fn else None,
-        "specificity": tn / (tn + fp) if tn + fp else None,
-        "f1": 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else None,
-    }
-
-
-def class_codes(y: npt.ArrayLike, p: Floats) -> Ints:
-    """(n,) class numbers, checked against p (n, K); DataError `bad_labels`, `bad_scores`."""
-    labels = np.asarray(y, dtype=np.float64)
-    if p.ndim != 2 or labels.shape != (p.shape[0],) or not np.isfinite(p).all():
-        raise DataError("bad_scores", "there must be one finite row of class probabilities for each label")
-    if labels.size == 0:
-        raise DataError("no_rows", "there is no row to evaluate")
-    whole = np.isfinite(labels) & (labels == np.floor(labels))
-    if not whole.all() or labels.min() < 0 or labels.max() >= p.shape[1]:
-        raise DataError("bad_labels", f"labels are class numbers 0 .. {p.shape[1] - 1}")
-    return labels.astype(np.int64)
-
-
-def confusion_matrix(y: npt.ArrayLike, p: Floats) -> Ints:
-    """(K, K) counts, true class by predicted class (the most likely one, the first among equals)."""
-    codes, classes = class_codes(y, p), p.shape[1]
-    flat = codes * classes + p.argmax(axis=1)
-    return np.bincount(flat, minlength=classes * classes).reshape(classes, classes)
-
-
-def rmse(y: npt.ArrayLike, prediction: npt.ArrayLike) -> float:
-    """Root mean squared error, in the label's unit."""
-    labels, values = checked(y, prediction)
-    return float(np.sqrt(np.mean((labels - values) ** 2)))
+        return metrics_binary.log_loss(y, table, w)
+    return metrics_classes.log_loss(y, table, w)
 
 
 def evaluate(
@@ -93,90 +46,33 @@ def evaluate(
     y: npt.ArrayLike,
     score: npt.ArrayLike,
     *,
+    weights: npt.ArrayLike | None = None,
     threshold: float = 0.5,
+    thresholds: Sequence[float] = (),
     points: int = 200,
+    min_cell: int = 1,
+    power: float = TWEEDIE,
 ) -> dict[str, object]:
     """All measures of a task, JSON-able; `score` is P(1) (n,), class probabilities (n, K), or values (n,).
 
-    binary: auc, ks, ks_threshold, average_precision, log_loss, accuracy, roc, pr, lift, confusion.
-    multiclass: accuracy, macro_f1, log_loss, confusion. regression: mae, rmse, r2, explained_variance.
-    All: task, rows, undefined {measure: reason}. Curves hold at most `points` points.
-    Raises DataError for labels and scores that no measure accepts.
+    binary: auc, gini, ks, ks_threshold, average_precision, best_f1, log_loss, brier, accuracy, positives,
+    expected_calibration_error; roc, pr, separation, lift, calibration, histogram; confusion at `threshold`, confusions
+    there and at `thresholds`.
+    multiclass: accuracy, macro_ / micro_ / weighted_ precision, recall and f1, kappa, log_loss, macro_auc,
+    weighted_auc, auc_by_class, by_class, confusion (true by predicted class, whose names are `predicted`).
+    regression: mae, mse, rmse, bias, median_absolute_error, r2, explained_variance, msle, calibration, and the deviance
+    and d2 of poisson, gamma and tweedie (of `power`).
+    All: task, rows, undefined {measure: reason}. Curves hold at most `points` points, and every group of rows that a
+    curve or table tells of holds at least `min_cell` rows (see `metrics_binary`).
+    Raises DataError for labels and scores that no measure accepts, `too_few_rows` for fewer than `min_cell`.
     """
     values = np.asarray(score, dtype=np.float64)
-    if task == "binary":
-        values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
-        return _binary(y, values, threshold, points)
+    need_cell(len(values) or min_cell, min_cell)
     if task == "multiclass":
-        return _multiclass(y, values)
+        return multiclass(y, values, weights, min_cell)
+    values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+    if task == "binary":
+        return binary(y, values, weights, (threshold, *thresholds), points, min_cell)
     if task == "regression":
-        values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
-        return _regression(y, values)
+        return regression(y, values, weights, min_cell, power)
     raise DataError("bad_parameter", "a task is binary, multiclass or regression")
-
-
-def _binary(y: npt.ArrayLike, score: Floats, threshold: float, points: int) -> dict[str, object]:
-    labels, scores = checked(y, score)
-    undefined: dict[str, str] = {}
-    result: dict[str, object] = {"task": "binary", "rows": int(labels.size), "undefined": undefined}
-    result["log_loss"] = log_loss(labels, scores)
-    result["confusion"] = confusion(labels, scores, threshold)
-    result["accuracy"] = float(((scores >= threshold) == (labels == 1)).mean())
-    curve: dict[str, Callable[[curves.Steps], object]] = {
-        "auc": curves.auc,
-        "ks": lambda s: curves.ks(s)[0],
-        "ks_threshold": lambda s: curves.ks(s)[1],
-        "average_precision": curves.average_precision,
-        "roc": lambda s: curves.roc(s, points),
-        "pr": lambda s: curves.precision_recall(s, points),
-        "lift": curves.gains,
-    }
-    try:
-        s = curves.steps(labels, scores)
-    except DataError as error:
-        if error.code != "one_class":
-            raise
-        undefined.update(dict.fromkeys(curve, error.cause))
-        return result | dict.fromkeys(curve)
-    return result | {name: read(s) for name, read in curve.items()}
-
-
-def _multiclass(y: npt.ArrayLike, p: Floats) -> dict[str, object]:
-    matrix = confusion_matrix(y, p)
-    rows = int(matrix.sum())
-    hits = np.diag(matrix)
-    named = matrix.sum(axis=0) + matrix.sum(axis=1)
-    # A class that occurs neither as label nor as prediction has no F1 and is left out of the mean.
-    f1 = 2 * hits[named > 0] / named[named > 0]
-    return {
-        "task": "multiclass",
-        "rows": rows,
-        "undefined": {},
-        "accuracy": float(hits.sum() / rows),
-        "macro_f1": float(f1.mean()),
-        "log_loss": log_loss(y, p),
-        "confusion": matrix.tolist(),
-    }
-
-
-def _regression(y: npt.ArrayLike, prediction: Floats) -> dict[str, object]:
-    labels, values = checked(y, prediction)
-    residual = labels - values
-    spread = float(np.sum((labels - labels.mean()) ** 2))
-    undefined: dict[str, str] = {}
-    r2: float | None = None
-    explained: float | None = None
-    if spread > 0:
-        r2 = float(1 - np.sum(residual**2) / spread)
-        explained = float(1 - np.sum((residual - residual.mean()) ** 2) / spread)
-    else:
-        undefined.update(dict.fromkeys(("r2", "explained_variance"), "all labels are equal"))
-    return {
-        "task": "regression",
-        "rows": int(labels.size),
-        "undefined": undefined,
-        "mae": float(np.abs(residual).mean()),
-        "rmse": rmse(labels, values),
-        "r2": r2,
-        "explained_variance": explained,
-    }

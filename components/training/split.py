@@ -1,9 +1,9 @@
 """Histograms of derivatives and the best split in them: the mathematics of one tree node.
 
-A histogram is int64 (F, B, C): for each feature and bin the sum of the fixed-point channels g_0, h_0, g_1,
+A histogram is int64 (F, B, 2K): for each feature and bin the sum of the fixed-point channels g_0, h_0, g_1,
 ... (`objectives.quantise`) over the rows of one node. B is the widest feature's bins; bins from n_bins[f] on
 are zero. Integer sums are exact, so a histogram that was decrypted or added up elsewhere gives the same
-split.
+split. K > 1 outputs share one split, whose gain is the sum of theirs.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from parley.components.features.spec import BinSpec
 from parley.components.training.objectives import Floats, Ints
 
 Bins = npt.NDArray[np.uint16]
+Bounds = tuple[float, float]
+FREE: Bounds = (-np.inf, np.inf)
 _EXACT = 2**53
 _LOW_BITS = 26
 MIN_GAIN = 1e-6
@@ -28,7 +30,8 @@ class Params:
     """How trees grow. Gains are XGBoost's: G_L^2/(H_L+lambda) + G_R^2/(H_R+lambda) - G^2/(H+lambda).
 
     A split needs gain > max(gamma, 1e-6) (checked before it is made; XGBoost prunes afterwards) and hessian
-    sums of at least min_child_weight on both sides. `scale_bits` are the fixed point's fraction bits.
+    sums of at least min_child_weight on both sides, summed over the outputs. `scale_bits` are the fixed point's
+    fraction bits. `leaves` > 0 grows the best leaf next until there are so many; 0 grows level by level.
     """
 
     rounds: int = 30
@@ -39,6 +42,7 @@ class Params:
     min_child_weight: float = 1.0
     scale_bits: int = 32
     early_stopping: int = 0
+    leaves: int = 0
 
     def __post_init__(self) -> None:
         limits: tuple[tuple[str, float, float], ...] = (
@@ -50,6 +54,7 @@ class Params:
             ("min_child_weight", 0.0, 1e9),
             ("scale_bits", 8, 52),
             ("early_stopping", 0, 100_000),
+            ("leaves", 0, 32_767),
         )
         for name, low, high in limits:
             if not low <= getattr(self, name) <= high:  # a NaN fails too
@@ -61,7 +66,7 @@ class Split:
     """Where a node's rows part: those whose bin is in the left set go left.
 
     Numeric: bins 0 .. `bin` are left. Categorical: the bins in `left`. `missing_left` says where the missing
-    bin goes; `g`, `h` are the left side's fixed-point sums.
+    bin goes; `sums` are the left side's fixed-point sums (2K,).
     """
 
     feature: int
@@ -69,8 +74,7 @@ class Split:
     left: tuple[int, ...] | None
     missing_left: bool
     gain: float
-    g: int
-    h: int
+    sums: tuple[int, ...]
 
 
 def build_histograms(bins: Bins, channels: Ints, node: Ints, nodes: int, spec: BinSpec) -> Ints:
@@ -102,11 +106,26 @@ def _exact_bincount(index: Ints, values: Ints, size: int) -> Ints:
     return (parts[0] << _LOW_BITS) + parts[1]
 
 
-def leaf_weight(g: int, h: int, params: Params) -> float:
-    """-learning_rate G / (H + lambda) for fixed-point sums; 0 for a node without weight."""
+def leaf_weight(g: int, h: int, params: Params, bounds: Bounds = FREE) -> float:
+    """-learning_rate G / (H + lambda) for fixed-point sums, -G / (H + lambda) kept in bounds; 0 without weight."""
     scale = 2.0**params.scale_bits
     below = h / scale + params.reg_lambda
-    return -params.learning_rate * (g / scale) / below if below > 0 else 0.0
+    if bounds == FREE:
+        return -params.learning_rate * (g / scale) / below if below > 0 else 0.0
+    return params.learning_rate * min(max(-(g / scale) / below if below > 0 else 0.0, bounds[0]), bounds[1])
+
+
+def child_bounds(split: Split, totals: Ints, params: Params, bounds: Bounds, direction: int) -> tuple[Bounds, Bounds]:
+    """What the weights of a split's left and right descendants keep within, so that what is right of a feature with a
+    direction (1 rising, -1 falling, 0 neither) stays above or below what is left of it: they part at the middle."""
+    if not direction:
+        return bounds, bounds
+    scale = 2.0**params.scale_bits
+    left = np.array(split.sums, dtype=np.int64)
+    low, high = (float(_weight(part, params, scale, bounds)) for part in (left, totals - left))
+    middle = (low + high) / 2
+    below, above = (bounds[0], middle), (middle, bounds[1])
+    return (below, above) if direction > 0 else (above, below)
 
 
 def best_split(
@@ -115,45 +134,53 @@ def best_split(
     params: Params,
     spec: BinSpec,
     allowed: npt.NDArray[np.bool_] | None = None,
+    *,
+    monotone: Ints | None = None,
+    bounds: Bounds = FREE,
 ) -> Split | None:
-    """The best split of one node from its histogram (F, B, 2) and its sums `totals` (2,), or None.
+    """The best split of one node from its histogram (F, B, 2K) and its sums `totals` (2K,), or None.
 
     `allowed` (F,) masks features. Equal gains go to the lowest feature, then the lowest position
     (threshold, or length of the category prefix), then to missing on the right.
 
     Numeric features are cut after each value bin, missing tried on both sides. Categories are put in order of
     G/(H+lambda), ties by bin, and cut as if they were numbers (Fisher 1958: optimal for a convex loss); a
-    category without rows in the node goes with missing.
+    category without rows in the node goes with missing. With several outputs each one's order is tried, in turn.
+
+    `monotone` (F,) holds 1, -1 or 0 where K = 1: leaf weights, kept within `bounds`, may not fall or rise from left to
+    right, and gains are those of the weights that are allowed (as XGBoost does).
     """
-    ranks = _ranks(hist, params, spec)
-    ordered = np.take_along_axis(hist, ranks[:, :, None], axis=1) if ranks is not None else hist
-    gain, left = _gains(ordered, totals, params, spec)
-    if allowed is not None:
-        gain[~allowed] = -np.inf
-    best = int(gain.argmax())
-    f, position, direction = (int(i) for i in np.unravel_index(best, gain.shape))
-    value = float(gain[f, position, direction])
-    if not value > max(params.gamma, MIN_GAIN):
-        return None
-    missing_left = direction == 1
-    members = None
-    if spec.categorical[f]:
-        assert ranks is not None
-        members = _members(hist[f], ranks[f], position, missing_left, spec.missing(f))
-    g, h = (int(x) for x in left[f, position, direction])
-    return Split(f, position, members, missing_left, value, g, h)
+    best: Split | None = None
+    kinds = np.asarray(spec.categorical)
+    for k in range(totals.size // 2 if kinds.any() else 1):
+        ranks = _ranks(hist, k, params, spec)
+        ordered = np.take_along_axis(hist, ranks[:, :, None], axis=1) if ranks is not None else hist
+        gain, left = _gains(ordered, totals, params, spec, monotone, bounds)
+        if allowed is not None:
+            gain[~allowed] = -np.inf
+        if k:
+            gain[~kinds] = -np.inf
+        f, position, direction = (int(i) for i in np.unravel_index(int(gain.argmax()), gain.shape))
+        value = float(gain[f, position, direction])
+        if not value > (max(params.gamma, MIN_GAIN) if best is None else best.gain):
+            continue
+        members = None
+        if ranks is not None and kinds[f]:
+            members = _members(hist[f], ranks[f], position, direction == 1, spec.missing(f))
+        best = Split(f, position, members, direction == 1, value, tuple(left[f, position, direction].tolist()))
+    return best
 
 
-def _ranks(hist: Ints, params: Params, spec: BinSpec) -> Ints | None:
-    """(F, B) for each position the bin that stands there: identity for numeric features; None if all are."""
+def _ranks(hist: Ints, k: int, params: Params, spec: BinSpec) -> Ints | None:
+    """(F, B) for each position the bin that stands there: by output k, or as they are for numbers; None if all are."""
     if not any(spec.categorical):
         return None
     ranks = np.tile(np.arange(spec.width, dtype=np.int64), (spec.features, 1))
     lam = params.reg_lambda * 2.0**params.scale_bits
     for f in np.flatnonzero(spec.categorical):
         values = spec.missing(int(f))
-        g, h = hist[f, :values, 0], hist[f, :values, 1]
-        present = (g != 0) | (h != 0)
+        g, h = hist[f, :values, 2 * k], hist[f, :values, 2 * k + 1]
+        present = (hist[f, :values] != 0).any(axis=1)
         below = np.maximum(h + lam, 1.0)  # one unit of the fixed point, where lambda is 0
         # Categories without rows stand behind all others, where no cut tells them apart.
         ratio = np.full(values, np.inf)
@@ -162,7 +189,9 @@ def _ranks(hist: Ints, params: Params, spec: BinSpec) -> Ints | None:
     return ranks
 
 
-def _gains(hist: Ints, totals: Ints, params: Params, spec: BinSpec) -> tuple[Floats, Ints]:
+def _gains(
+    hist: Ints, totals: Ints, params: Params, spec: BinSpec, monotone: Ints | None, bounds: Bounds
+) -> tuple[Floats, Ints]:
     """Gains (F, B, 2) of the cut after each position with missing right (0) or left (1), and left sums.
 
     Invalid cuts have gain -inf.
@@ -174,18 +203,37 @@ def _gains(hist: Ints, totals: Ints, params: Params, spec: BinSpec) -> tuple[Flo
     left = np.stack([below, below + missing[:, None, :]], axis=2)
     right = totals - left
     scale = 2.0**params.scale_bits
-    score = _score(left, params, scale) + _score(right, params, scale) - _score(totals, params, scale)
+    sides, whole = (left, right), totals
+    if monotone is None:
+        gain = sum(_score(part, params, scale) for part in sides) - _score(whole, params, scale)
+    else:
+        weights = [_weight(part, params, scale, bounds) for part in (*sides, whole)]
+        gains = [_at(part, w, params, scale) for part, w in zip((*sides, whole), weights, strict=True)]
+        gain = gains[0] + gains[1] - gains[2]
+        gain[monotone[:, None, None] * (weights[1] - weights[0]) < 0] = -np.inf
     least = params.min_child_weight
-    valid = (left[..., 1] > 0) & (right[..., 1] > 0)
-    valid &= (left[..., 1] / scale >= least) & (right[..., 1] / scale >= least)
+    low, high = (part[..., 1::2].sum(axis=-1) for part in sides)
+    valid = (low > 0) & (high > 0) & (low / scale >= least) & (high / scale >= least)
     valid &= (np.arange(spec.width)[None, :] < missing_at[:, None])[:, :, None]
-    return np.where(valid, score, -np.inf), left
+    return np.where(valid, gain, -np.inf), left
 
 
 def _score(sums: Ints, params: Params, scale: float) -> Floats:
-    """G^2/(H+lambda) of fixed-point sums (..., 2); 0 where the denominator is not positive."""
+    """G^2/(H+lambda) of fixed-point sums (..., 2K), added over outputs; 0 where a denominator is not positive."""
+    g, h = sums[..., 0::2] / scale, sums[..., 1::2] / scale + params.reg_lambda
+    return np.asarray(np.where(h > 0, g * g / np.where(h > 0, h, 1.0), 0.0).sum(axis=-1), dtype=np.float64)
+
+
+def _weight(sums: Ints, params: Params, scale: float, bounds: Bounds) -> Floats:
+    """-G/(H+lambda) of fixed-point sums (..., 2), kept in bounds."""
     g, h = sums[..., 0] / scale, sums[..., 1] / scale + params.reg_lambda
-    return np.asarray(np.where(h > 0, g * g / np.where(h > 0, h, 1.0), 0.0), dtype=np.float64)
+    return np.clip(np.where(h > 0, -g / np.where(h > 0, h, 1.0), 0.0), *bounds)
+
+
+def _at(sums: Ints, weight: Floats, params: Params, scale: float) -> Floats:
+    """What a weight, the best or not, is worth: G^2/(H+lambda) at the best one."""
+    g, h = sums[..., 0] / scale, sums[..., 1] / scale + params.reg_lambda
+    return np.asarray(-(2 * g * weight + h * weight * weight), dtype=np.float64)
 
 
 def _members(hist: Ints, ranks: Ints, position: int, missing_left: bool, values: int) -> tuple[int, ...]:

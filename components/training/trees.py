@@ -14,12 +14,14 @@ from parley.components.training.objectives import Floats, Ints, Objective
 from parley.components.training.split import Bins
 
 Measure = Literal["gain", "cover", "splits"]
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
 class Node:
     """A leaf (`feature` = -1, with a raw-score `weight`) or a split (see `split.Split`) with two children.
+
+    A leaf for several outputs at once has a `vector` of weights instead.
 
     `cover` is the hessian sum of the training rows that reached the node. Children stand behind their parent.
     """
@@ -33,6 +35,7 @@ class Node:
     weight: float = 0.0
     gain: float = 0.0
     cover: float = 0.0
+    vector: tuple[float, ...] = ()
 
     @property
     def is_leaf(self) -> bool:
@@ -47,7 +50,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Tree:
-    """Nodes in breadth-first order, the root first."""
+    """Nodes, the root first and every child behind its parent."""
 
     nodes: tuple[Node, ...]
 
@@ -62,15 +65,28 @@ class Tree:
             at[here] = np.where(goes, node.left, node.right)
         return at
 
+    @property
+    def width(self) -> int:
+        """Raw scores a row: 1, or as many as its leaves have."""
+        return max(1, *(len(n.vector) for n in self.nodes))
+
+    def weights(self) -> Floats:
+        """(nodes, width) raw scores of rows that end there; 0 at splits."""
+        if self.width == 1:
+            return np.array([[n.weight] for n in self.nodes])
+        return np.array([n.vector or (0.0,) * self.width for n in self.nodes])
+
     def predict(self, bins: Bins, spec: BinSpec) -> Floats:
-        """(n,) raw scores of the rows of `bins` (n, F)."""
-        weights = np.array([n.weight for n in self.nodes])
-        return np.asarray(weights[self.leaves(bins, spec)], dtype=np.float64)
+        """(n, width) raw scores of the rows of `bins` (n, F)."""
+        return np.asarray(self.weights()[self.leaves(bins, spec)], dtype=np.float64)
 
 
 @dataclass(frozen=True)
 class Model:
-    """Start scores (K,) and rounds of K trees each; raw score k = base_score[k] + sum of trees [r][k]."""
+    """Start scores (K,) and rounds of K trees each, or of one tree with K weights a leaf.
+
+    Raw score k = base_score[k] + sum over rounds r of trees [r][k], or of weight k of tree [r][0].
+    """
 
     objective: Objective
     spec: BinSpec
@@ -84,10 +100,13 @@ class Model:
         if bins.size and np.any(bins.max(axis=0) >= np.asarray(self.spec.n_bins)):
             raise DataError("bad_bins", "a bin lies outside its feature's bins", "use the model's own binning")
         out = np.tile(np.asarray(self.base_score), (bins.shape[0], 1))
-        for trees in self.rounds:
-            for k, tree in enumerate(trees):
-                out[:, k] += tree.predict(bins, self.spec)
+        for columns, tree in self.trees():
+            out[:, columns] += tree.predict(bins, self.spec)
         return out
+
+    def trees(self) -> list[tuple[slice, Tree]]:
+        """All trees in order, each with the columns of the raw scores that it adds to."""
+        return [(slice(k, k + t.width), t) for trees in self.rounds for k, t in enumerate(trees)]
 
     def predict(self, bins: Bins) -> Floats:
         """(n, K) probabilities, or values for regression."""
@@ -123,7 +142,7 @@ class Model:
             rounds = tuple(tuple(_tree(t, spec) for t in trees) for trees in value["rounds"])
         except (TypeError, KeyError, ValueError, AttributeError):
             raise DataError("bad_model", "a part of the model is missing or of the wrong type") from None
-        if any(len(trees) != objective.classes for trees in rounds) or len(base) != objective.classes:
+        if any(sum(t.width for t in trees) != objective.classes for trees in rounds) or len(base) != objective.classes:
             raise DataError("bad_model", "the model does not have one tree and one score for each class")
         if not all(math.isfinite(b) for b in base):
             raise DataError("bad_model", "a start score of the model is not finite")
@@ -133,6 +152,7 @@ class Model:
 def _node_dict(node: Node) -> dict[str, object]:
     value = {f.name: getattr(node, f.name) for f in fields(node)}
     value["left_bins"] = None if node.left_bins is None else list(node.left_bins)
+    value["vector"] = list(node.vector)
     return value
 
 
@@ -144,10 +164,13 @@ def _tree(records: list[dict[str, Any]], spec: BinSpec) -> Tree:
         if set(record) != names or not _plain(record):
             raise DataError("bad_model", "a node of the model has other fields or types than it should")
         bins = record["left_bins"]
-        nodes.append(Node(**{**record, "left_bins": None if bins is None else tuple(bins)}))
+        left_bins = None if bins is None else tuple(bins)
+        nodes.append(Node(**{**record, "left_bins": left_bins, "vector": tuple(record["vector"])}))
     children = [c for n in nodes if not n.is_leaf for c in (n.left, n.right)]
     if sorted(children) != list(range(1, len(nodes))) or not nodes:
         raise DataError("bad_model", "the nodes of a tree do not form a tree")
+    if len({len(n.vector) for n in nodes if n.is_leaf}) != 1 or any(n.vector for n in nodes if not n.is_leaf):
+        raise DataError("bad_model", "the leaves of a tree do not all have as many weights")
     for index, node in enumerate(nodes):
         if node.is_leaf:
             continue
@@ -163,4 +186,7 @@ def _plain(record: dict[str, Any]) -> bool:
     finite = all(type(record[k]) is float and math.isfinite(record[k]) for k in ("weight", "gain", "cover"))
     bins = record["left_bins"]
     listed = bins is None or (type(bins) is list and all(type(b) is int and 0 <= b <= MAX_VALUE_BINS for b in bins))
+    vector = record["vector"]
+    finite &= type(vector) is list and all(type(v) is float and math.isfinite(v) for v in vector)
+    finite &= len(vector) != 1
     return bool(whole and finite and listed and type(record["missing_left"]) is bool)

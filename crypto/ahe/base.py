@@ -155,6 +155,13 @@ class RowPublicKey(PublicKey):
     def multiply_plain(self, ct: Ciphertexts, factors: Ints) -> Sums:
         """Each ciphertext times its own signed factor (n,); the layout's bound must hold for the result."""
 
+    @abstractmethod
+    def refresh(self, ct: Ciphertexts, keep: NDArray[np.bool_]) -> Raw:
+        """`shape(n)` bytes: each ciphertext re-randomised, or a fresh one of nothing where `keep` (n,) is False.
+
+        Whoever lacks the secret key cannot tell which was kept.
+        """
+
 
 class SecretKey(ABC):
     """The owner's side; not serialised, not shown."""

@@ -167,6 +167,14 @@ class PaillierPublicKey(RowPublicKey):
         ]
         return Sums(len(ct), self.field.enter(np.stack(powers), limit()) if powers else ct.inner)
 
+    def refresh(self, ct: Ciphertexts, keep: NDArray[np.bool_]) -> Raw:
+        if keep.shape != (len(ct),):
+            raise CryptoError("bad_shape", "one choice for each ciphertext")
+        nonces = self.nonces()
+        fresh = nonces.powers(nonces.draw(len(ct)))
+        fresh[keep] = self.field.mul(np.ascontiguousarray(ct.inner[keep]), np.ascontiguousarray(fresh[keep]), limit())
+        return self.field.leave(fresh, limit()).view(np.uint8).reshape(len(ct), self.size)
+
     def release(self, sums: Sums, layout: Layout) -> Response:
         group = layout.per_plaintext(self.bits - 1)
         joined = self.field.join(sums.inner, group, layout.width, limit())

@@ -69,6 +69,10 @@ class PlainPublicKey(RowPublicKey):
     def multiply_plain(self, ct: Ciphertexts, factors: Ints) -> Sums:
         return Sums(len(ct), ct.inner * factors[:, None])
 
+    def refresh(self, ct: Ciphertexts, keep: NDArray[np.bool_]) -> Raw:
+        data = np.ascontiguousarray(ct.inner * keep[:, None])
+        return data.view(np.uint8).reshape(len(data), self.size)
+
     def release(self, sums: Sums, layout: Layout) -> Response:
         data = np.ascontiguousarray(sums.inner)
         return Response(data.view(np.uint8).reshape(len(data), self.size), len(data))

@@ -1,4 +1,4 @@
-// What makes sums fit to be sent: a fresh encryption of zero under the owner's key, uniform noise that drowns what the
+// What makes sums fit to be sent: a fresh encryption of zero under the owner's key, noise that drowns what the
 // errors say of the bins, and only the x coefficients of b that hold sums. All before the switch to one prime.
 #include <algorithm>
 #include <cstring>
@@ -11,10 +11,13 @@
 namespace parley::lattice {
 namespace {
 
-// Uniform in [-2^bits, 2^bits) modulo p, from two words.
+constexpr std::size_t FLOOD_WORDS = 8;
+
+// Modulo p: the sum of four uniform numbers below 2^(bits - 1), each from two words, less 2^bits.
 u64 flood_residue(const Prime& p, const u64* word, int bits) {
-  const u128 mask = (static_cast<u128>(1) << (bits + 1)) - 1;
-  const u128 v = (static_cast<u128>(word[1]) << 64 | word[0]) & mask;
+  const u128 mask = (static_cast<u128>(1) << (bits - 1)) - 1;
+  u128 v = 0;
+  for (std::size_t i = 0; i < FLOOD_WORDS; i += 2) v += (static_cast<u128>(word[i + 1]) << 64 | word[i]) & mask;
   const u64 two64 = reduce64(p, 0 - p.q * p.inverse64);  // 2^64 - q floor(2^64 / q)
   const u64 r = plus(p.q, times(p, reduce64(p, static_cast<u64>(v >> 64)), two64), reduce64(p, static_cast<u64>(v)));
   const u64 half = bits < 64 ? reduce64(p, u64{1} << bits) : times(p, reduce64(p, u64{1} << (bits - 64)), two64);
@@ -69,7 +72,7 @@ void Protection::protect(Work& w, std::size_t k) const {
   }
   for (int ch = 0; ch < channels; ++ch) {
     nonce_for(nonce, FOR_B_NOISE, k * channels + ch);
-    c_.k.keystream(reinterpret_cast<u8*>(w.words.data()), 3 * x / 8, random_, nonce, 0);
+    c_.k.keystream(reinterpret_cast<u8*>(w.words.data()), (1 + FLOOD_WORDS) * x / 8, random_, nonce, 0);
     c_.k.binomial(w.e.data(), w.words.data(), x);
     for (int i = 0; i < primes; ++i) {
       const Prime& p = c_.ring.prime[i];
@@ -78,7 +81,7 @@ void Protection::protect(Work& w, std::size_t k) const {
       every_lth(c_, i, w.t.data(), s_.x(), b);
       c_.k.add_small(p, b, w.e.data(), x);
       for (std::size_t r = 0; r < x; ++r) {
-        b[r] = plus(p.q, b[r], flood_residue(p, &w.words[x + 2 * r], flood_));
+        b[r] = plus(p.q, b[r], flood_residue(p, &w.words[x + FLOOD_WORDS * r], flood_));
         if (bare_) b[r] = 0;
         b[r] = plus(p.q, b[r], s_.b()[((k * channels + ch) * primes + i) * x + r]);
       }

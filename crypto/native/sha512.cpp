@@ -38,26 +38,36 @@ inline std::uint64_t load_be(const std::uint8_t* p) {
 
 } // namespace
 
+// Eight rounds at a time, so that the eight words of state change their names and not their places.
 void Sha512::block(const std::uint8_t* p) {
-    std::uint64_t w[80];
+    std::uint64_t w[16];
     for (int i = 0; i < 16; i++) w[i] = load_be(p + 8 * i);
-    for (int i = 16; i < 80; i++) {
-        const std::uint64_t s0 = rotr(w[i - 15], 1) ^ rotr(w[i - 15], 8) ^ (w[i - 15] >> 7);
-        const std::uint64_t s1 = rotr(w[i - 2], 19) ^ rotr(w[i - 2], 61) ^ (w[i - 2] >> 6);
-        w[i] = w[i - 16] + s0 + w[i - 7] + s1;
+    std::uint64_t a = h_[0], b = h_[1], c = h_[2], d = h_[3], e = h_[4], f = h_[5], g = h_[6], h = h_[7];
+    const auto word = [&w](int i) {
+        if (i < 16) return w[i];
+        const std::uint64_t x = w[(i + 1) & 15], y = w[(i + 14) & 15];
+        const std::uint64_t s0 = rotr(x, 1) ^ rotr(x, 8) ^ (x >> 7), s1 = rotr(y, 19) ^ rotr(y, 61) ^ (y >> 6);
+        return w[i & 15] += s0 + w[(i + 9) & 15] + s1;
+    };
+    const auto round = [&word](std::uint64_t a, std::uint64_t b, std::uint64_t c, std::uint64_t& d, std::uint64_t e,
+                               std::uint64_t f, std::uint64_t g, std::uint64_t& h, int i) {
+        const std::uint64_t t1 =
+            h + (rotr(e, 14) ^ rotr(e, 18) ^ rotr(e, 41)) + (g ^ (e & (f ^ g))) + ROUND[i] + word(i);
+        d += t1;
+        h = t1 + (rotr(a, 28) ^ rotr(a, 34) ^ rotr(a, 39)) + ((a & b) | (c & (a | b)));
+    };
+    for (int i = 0; i < 80; i += 8) {
+        round(a, b, c, d, e, f, g, h, i);
+        round(h, a, b, c, d, e, f, g, i + 1);
+        round(g, h, a, b, c, d, e, f, i + 2);
+        round(f, g, h, a, b, c, d, e, i + 3);
+        round(e, f, g, h, a, b, c, d, i + 4);
+        round(d, e, f, g, h, a, b, c, i + 5);
+        round(c, d, e, f, g, h, a, b, i + 6);
+        round(b, c, d, e, f, g, h, a, i + 7);
     }
-    std::uint64_t s[8];
-    std::memcpy(s, h_, sizeof s);
-    for (int i = 0; i < 80; i++) {
-        const std::uint64_t e = s[4], a = s[0];
-        const std::uint64_t t1 = s[7] + (rotr(e, 14) ^ rotr(e, 18) ^ rotr(e, 41)) + ((e & s[5]) ^ (~e & s[6])) +
-                                 ROUND[i] + w[i];
-        const std::uint64_t t2 =
-            (rotr(a, 28) ^ rotr(a, 34) ^ rotr(a, 39)) + ((a & s[1]) ^ (a & s[2]) ^ (s[1] & s[2]));
-        s[7] = s[6]; s[6] = s[5]; s[5] = e; s[4] = s[3] + t1;
-        s[3] = s[2]; s[2] = s[1]; s[1] = a; s[0] = t1 + t2;
-    }
-    for (int i = 0; i < 8; i++) h_[i] += s[i];
+    const std::uint64_t added[8] = {a, b, c, d, e, f, g, h};
+    for (int i = 0; i < 8; i++) h_[i] += added[i];
 }
 
 void Sha512::update(const std::uint8_t* p, std::size_t n) {
@@ -83,9 +93,8 @@ void Sha512::update(const std::uint8_t* p, std::size_t n) {
 
 void Sha512::finish(std::uint8_t out[64]) {
     const std::uint64_t bits = total_ * 8;
-    const std::uint8_t one = 0x80, zero = 0;
-    update(&one, 1);
-    while (used_ != 112) update(&zero, 1);
+    static constexpr std::uint8_t padding[128] = {0x80};
+    update(padding, used_ < 112 ? 112 - used_ : 240 - used_);
     std::uint8_t length[16] = {};
     for (int i = 0; i < 8; i++) length[8 + i] = static_cast<std::uint8_t>(bits >> (56 - 8 * i));
     update(length, 16);

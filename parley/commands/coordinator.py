@@ -50,6 +50,7 @@ def start(
 
     from parley.coordinator import service
     from parley.party import process
+    from parley.wire.buffers import keep_freed
     from parley.wire.errors import ParleyError
 
     where = kind_home(home, "coordinator")
@@ -61,6 +62,7 @@ def start(
         out({"pid": pid, **_facts(where)}, as_json, f"Coordinator runs (process {pid}) at {_facts(where)['rest']}")
         return
     service.configure_log()
+    keep_freed()
     with process.claimed(where, "coordinator"):
         asyncio.run(service.serve(where))
 

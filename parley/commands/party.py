@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from parley.commands import model
 from parley.commands.common import Home, Json, kind_home, out, table
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Run one data owner's node.", no_args_is_help=True, rich_markup_mode=None)
 data_app = typer.Typer(help="The party's own tables.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
+app.add_typer(model.app, name="model")
 
 
 def _open(home: Path | None) -> PartyHome:
@@ -122,12 +124,14 @@ def start(
     import asyncio
 
     from parley.party.runtime import daemon
+    from parley.wire.buffers import keep_freed
 
     ours = _open(home)
     if detach:
         pid = daemon.spawn_detached(ours)
         out({"pid": pid, "name": ours.name}, as_json, f"{ours.name} runs (process {pid}).")
         return
+    keep_freed()
     asyncio.run(daemon.serve(ours))
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from parley.report.figures import Figures, find_figures, find_parts
+
 if TYPE_CHECKING:
     from parley.client import Job
 
@@ -41,6 +43,8 @@ class ReportData:
     central: dict[str, Any] | None = None
     importance: list[tuple[str, str, float]] = field(default_factory=list)  # (party, feature, gain)
     sizes: dict[str, Any] = field(default_factory=dict)
+    parts: dict[str, dict[str, Any]] = field(default_factory=dict)  # evaluations by part
+    figures: Figures = field(default_factory=Figures)
 
 
 def report_data(job: Job, *, central: Mapping[str, Any] | None = None, title: str = "") -> ReportData:
@@ -74,18 +78,14 @@ def report_data(job: Job, *, central: Mapping[str, Any] | None = None, title: st
         central=dict(central) if central is not None else None,
         importance=find_importance(results),
         sizes=find_sizes(results),
+        parts=find_parts(results),
+        figures=find_figures(results),
     )
 
 
 def find_metrics(results: Mapping[str, Mapping[str, Any]]) -> tuple[str, dict[str, Any] | None]:
     """The evaluation among a job's results and the rows it is of: held-out rows before all rows before training."""
-    for by_party in results.values():
-        for result in by_party.values():
-            parts = result.get("metrics") if isinstance(result, dict) else None
-            for which in ("validation", "all", "training"):
-                if isinstance(parts, dict) and isinstance(parts.get(which), dict):
-                    return which, dict(parts[which])
-    return "", None
+    return next(iter(find_parts(results).items()), ("", None))
 
 
 def find_importance(results: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, float]]:

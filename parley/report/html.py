@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from html import escape
 
 from parley.plan import is_red
-from parley.report.charts import bars, roc
+from parley.report import sections, sections_data
 from parley.report.data import ReportData
+from parley.report.tables import table
 
 CSS = """
 :root{color-scheme:light dark;--bg:#fff;--fg:#1b1f24;--dim:#5b6570;--line:#d4dae1;--card:#f6f8fa;
@@ -22,33 +22,44 @@ h1{margin:0 0 .25rem;font-size:1.7rem}h2{margin:2.4rem 0 .6rem;font-size:1.2rem}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));gap:.8rem;margin:1.2rem 0}
 .card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.7rem .9rem}
 .card b{display:block;font-size:1.5rem;font-variant-numeric:tabular-nums}
-.two{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1.3fr);gap:1.5rem}
-@media(max-width:50rem){.two{grid-template-columns:1fr}}
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.9rem}
 th,td{text-align:left;padding:.35rem .6rem;border-bottom:1px solid var(--line);vertical-align:top}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}code{font-size:.85em;overflow-wrap:anywhere}
 .ok{color:var(--ok)}.red{color:var(--red);font-weight:700}
-.chart{width:100%;max-width:30rem;height:auto}.chart.wide{max-width:44rem}
-.frame{fill:none;stroke:var(--line)}.chance{stroke:var(--dim);stroke-dasharray:3 5}
+.charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,24rem),1fr));gap:1rem;align-items:start}
+.plot{margin:0;background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.8rem .9rem}
+.plot:has(.wide){grid-column:1/-1}figcaption{font-weight:600;margin:0 0 .4rem}
+.chart{width:100%;max-width:32rem;height:auto;display:block;font-family:system-ui,sans-serif}
+.chart.wide{max-width:46rem}
+.frame{fill:none;stroke:var(--line)}.grid{stroke:var(--line);stroke-width:.7}
+.chance{stroke:var(--dim);stroke-dasharray:3 5}
 .fed,.cen{fill:none;stroke-width:2.4}.fed{stroke:var(--a)}.cen{stroke:var(--b);stroke-dasharray:7 4}
-.tick{fill:var(--dim);font-size:12px}.label{fill:var(--fg);font-size:12.5px}
+rect.fed,rect.b0,.s0{fill:var(--a)}rect.cen,rect.b1,.s1{fill:var(--b)}rect.fed,rect.cen{stroke:none}
+.dot{fill:var(--card)}.plate{fill:var(--card);fill-opacity:.85}
+.tick{fill:var(--dim);font-size:12px}.label{fill:var(--fg);font-size:12.5px}.cell{fill:var(--fg);font-size:12px}
 .p0{fill:var(--p0)}.p1{fill:var(--p1)}.p2{fill:var(--p2)}.p3{fill:var(--p3)}
 """
-ROWS = {"validation": "rows held out of training", "all": "all aligned rows", "training": "rows used in training"}
 
 
 def page(data: ReportData) -> str:
     """The whole page as text."""
-    sections = [
+    shown = [
         _head(data),
-        _model(data),
+        sections.quality(data),
+        sections.measures(data),
+        sections_data.points(data),
+        sections_data.training(data),
+        sections_data.binning(data),
+        sections_data.correlation(data),
+        sections_data.drift(data),
+        sections_data.leakage(data),
         _disclosures(data),
         _parties(data),
         _timing(data),
         f'<h2>Contract</h2><p><code id="contract">{escape(data.contract or "none was signed")}</code></p>'
         '<p class="dim">Every party signed this hash before anything ran; results open only under it.</p>',
     ]
-    body = "\n".join(s for s in sections if s)
+    body = "\n".join(s for s in shown if s)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
@@ -61,6 +72,8 @@ def _head(d: ReportData) -> str:
     css = "ok" if d.state == "succeeded" else "red"
     m, c = d.metrics or {}, d.central or {}
     cards = [("AUC, federated", _number(m.get("auc")), "auc"), ("KS, federated", _number(m.get("ks")), "ks")]
+    if m.get("auc") is None:
+        cards += [("accuracy", _number(m.get("accuracy")), "accuracy"), ("RMSE", _number(m.get("rmse")), "rmse")]
     if d.central is not None:
         cards.append(("AUC, central", _number(c.get("auc")), "central-auc"))
     if "aligned" in d.sizes:
@@ -78,25 +91,6 @@ def _head(d: ReportData) -> str:
         f'<p class="dim">Job <code>{escape(d.job)}</code>, submitted by {escape(d.submitter)}: '
         f'<strong id="state" class="{css}">{escape(d.state)}</strong></p>{reason}<div class="cards">{tiles}</div>'
     )
-
-
-def _model(d: ReportData) -> str:
-    curves = []
-    for label, css, m in (("federated", "fed", d.metrics), ("central", "cen", d.central)):
-        if m and m.get("roc"):
-            curves.append((f"{label}, AUC {_number(m.get('auc'))}", css, m["roc"]["fpr"], m["roc"]["tpr"]))
-    parts = []
-    if curves:
-        note = ROWS.get(d.metrics_of, "")
-        parts.append(f'<section><h2>ROC</h2>{roc(curves)}<p class="dim">On {note}.</p></section>')
-    if d.importance:
-        names = [p.name for p in d.parties]
-        classes = {n: f"p{i % 4}" for i, n in enumerate(names)}
-        rows = d.importance[:15]
-        more = len(d.importance) - len(rows)
-        note = f'<p class="dim">Share of gain; {more} features with less are not shown.</p>' if more > 0 else ""
-        parts.append(f"<section><h2>Feature importance by party</h2>{bars(rows, classes)}{note}</section>")
-    return f'<div class="two">{"".join(parts)}</div>' if parts else ""
 
 
 def _disclosures(d: ReportData) -> str:
@@ -119,7 +113,7 @@ def _disclosures(d: ReportData) -> str:
     return (
         "<h2>Who disclosed what to whom</h2>"
         '<p class="dim">From each party\'s own ledger, message kind by message kind. Nothing else left a party.</p>'
-        + _table("disclosures", head, rows, 2)
+        + table("disclosures", head, rows, 2)
     )
 
 
@@ -137,7 +131,7 @@ def _parties(d: ReportData) -> str:
         )
         for p in d.parties
     ]
-    return "<h2>Parties</h2>" + _table("parties", ("party", "fingerprint", "identity", "version", "rows"), rows, 1)
+    return "<h2>Parties</h2>" + table("parties", ("party", "fingerprint", "identity", "version", "rows"), rows, 1)
 
 
 def _timing(d: ReportData) -> str:
@@ -147,19 +141,7 @@ def _timing(d: ReportData) -> str:
         took = "" if seconds is None else f"{float(seconds):.1f}"
         who = ", ".join(s["parties"])
         rows.append((escape(s["name"]), escape(s["uses"]), escape(who), escape(s["state"]), str(s["attempt"]), took))
-    return "<h2>Steps</h2>" + _table("steps", ("step", "protocol", "parties", "state", "attempts", "seconds"), rows, 2)
-
-
-def _table(name: str, head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int) -> str:
-    """A table whose last `numbers` columns hold numbers; cells are HTML already."""
-    first = len(head) - numbers
-
-    def css(n: int) -> str:
-        return ' class="n"' if n >= first else ""
-
-    top = "".join(f'<th scope="col"{css(n)}>{h}</th>' for n, h in enumerate(head))
-    lines = "".join("<tr>" + "".join(f"<td{css(n)}>{c}</td>" for n, c in enumerate(r)) + "</tr>" for r in rows)
-    return f'<div class="scroll"><table id="{name}"><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table></div>'
+    return "<h2>Steps</h2>" + table("steps", ("step", "protocol", "parties", "state", "attempts", "seconds"), rows, 2)
 
 
 def _number(value: object) -> str:

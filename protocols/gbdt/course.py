@@ -11,12 +11,19 @@ from numpy.typing import NDArray
 
 from parley.components.features.spec import BinSpec
 from parley.components.training.gbdt import EarlyStopping, validation_loss
-from parley.components.training.objectives import Objective, quantise
+from parley.components.training.objectives import Objective
 from parley.components.training.trees import Model, Tree
+from parley.protocols.gbdt.data import LabelData
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What the label party goes on from: an earlier model, and its raw scores (n, K) of the same rows."""
+
+    model: Model
+    raw: Floats = field(repr=False)
 
 
 @dataclass
@@ -24,44 +31,59 @@ class Course:
     """The label party's training so far: raw scores (n, K) of all rows, rounds of trees, the losses watched."""
 
     objective: Objective
+    data: LabelData
     base: Floats
     raw: Floats = field(repr=False)
     stopping: EarlyStopping
     best_raw: Floats = field(repr=False)
+    first: int = 0  # rounds of an earlier training that this one goes on from
     rounds: list[tuple[Tree, ...]] = field(default_factory=list)
     losses: list[float] = field(default_factory=list, repr=False)
 
     @classmethod
-    def begin(cls, objective: Objective, y: Floats, training: Mask, patience: int) -> Course:
-        """The start scores; DataError "bad_labels", "one_class", "no_rows" for labels that cannot be learnt."""
-        objective.labels(y)
-        base = objective.base_score(objective.labels(y[training]))
-        raw = np.tile(base, (y.size, 1))
-        return cls(objective, base, raw, EarlyStopping(patience), raw.copy())
+    def begin(cls, objective: Objective, data: LabelData, patience: int, before: Begun | None = None) -> Course:
+        """The start scores; DataError "bad_labels", "one_class", "no_rows" for labels that cannot be learnt, and
+        "bad_weights"."""
+        objective.labels(data.y)
+        if before is not None:
+            return cls._after(objective, data, patience, before)
+        training = data.part.training
+        weights, offset = (None if x is None else x[training] for x in (data.weights, data.offset))
+        base = objective.base_score(objective.labels(data.y[training]), weights, offset)
+        raw = np.tile(base, (data.y.size, 1))
+        if data.offset is not None:
+            raw += data.offset[:, None]
+        return cls(objective, data, base, raw, EarlyStopping(patience), raw.copy())
 
-    def channels(self, y: Floats, k: int, start: Floats, sample: Ints, scale_bits: int) -> tuple[Ints, int]:
-        """(m, 2) fixed-point g and h of output k, at most 2^scale_bits in size, and the bits g was shifted down by.
+    @classmethod
+    def _after(cls, objective: Objective, data: LabelData, patience: int, before: Begun) -> Course:
+        raw, first = before.raw.copy(), len(before.model.rounds)
+        stopping = EarlyStopping(patience, best_round=first - 1)
+        out = cls(
+            objective, data, np.array(before.model.base_score), raw, stopping, raw.copy(), first, [*before.model.rounds]
+        )
+        stopping.best = out._loss()
+        return out
 
-        A regression's gradients may be large; shifting them fits them into one layout without telling their size.
-        DataError "fixed_point_overflow" when sums of the unshifted would not fit.
-        """
-        g, h = (part[sample, k : k + 1] for part in self.objective.gradients(y, start))
-        quantise(g, h, scale_bits)
-        most = float(np.abs(g).max(initial=0.0))
-        shift = 0 if most <= 1 else int(np.frexp(most)[1])
-        return quantise(np.ldexp(g, -shift), h, scale_bits), shift
+    def derivatives(self) -> tuple[Floats, Floats]:
+        """g and h, (n, K) each, at the scores so far."""
+        return self.objective.gradients(self.data.y, self.raw, self.data.weights)
 
-    def end_round(self, trees: tuple[Tree, ...], y: Floats, training: Mask, planned: int) -> bool:
+    def end_round(self, trees: tuple[Tree, ...], planned: int) -> bool:
         """Note a round whose scores are in `raw`; True when it was the last."""
-        watched = training if training.all() else ~training
-        loss = validation_loss(self.objective, y[watched], self.raw[watched])
+        loss = self._loss()
         index = len(self.rounds)
         self.rounds.append(trees)
         self.losses.append(loss)
         stop = self.stopping.update(index, loss)
         if self.stopping.best_round == index:
             self.best_raw = self.raw.copy()
-        return stop or index + 1 == planned
+        return stop or len(self.rounds) - self.first == planned
+
+    def _loss(self) -> float:
+        watched = self.data.part.watched
+        weights = None if self.data.weights is None else self.data.weights[watched]
+        return validation_loss(self.objective, self.data.y[watched], self.raw[watched], weights)
 
     @property
     def kept(self) -> int:
@@ -71,9 +93,9 @@ class Course:
     def model(self, spec: BinSpec) -> Model:
         return Model(self.objective, spec, tuple(self.base.tolist()), tuple(self.rounds[: self.kept]))
 
-    def predictions(self) -> Floats:
-        """(n, K) of the kept model for every row."""
-        return self.objective.predict(self.best_raw if self.stopping.patience else self.raw)
+    def scores(self) -> Floats:
+        """(n, K) raw scores of the kept model for every row."""
+        return self.best_raw if self.stopping.patience else self.raw
 
     def state(self, spec: BinSpec) -> dict[str, Any]:
         """For a checkpoint."""

@@ -1,4 +1,4 @@
-"""From a party's table to what boosting needs of it: feature columns, labels as numbers, samples from public coins."""
+"""From a party's table to what boosting needs of it: feature columns, labels as numbers, what is asked of a node."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from parley.components.errors import DataError
 from parley.components.features import Binning, fit_bins
+from parley.protocols.frame import TRAIN, VALIDATE
 from parley.protocols.gbdt.params import Params
 from parley.protocols.inputs import ROW, need_columns, one_of
-from parley.protocols.kit import Cast, Session
 from parley.wire.errors import ParleyError
 
 if TYPE_CHECKING:
@@ -22,16 +22,31 @@ Bins = NDArray[np.uint16]
 Counts = NDArray[np.uint32]
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Parts = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class PartData:
-    """One party's features of the aligned rows: `bins` (n, F), how they were made, and the rows' ids (n,)."""
+    """One party's features of the aligned rows: `bins` (n, F), how they were made, the rows' ids (n,), and
+    which of `frame.PART_NAMES` each row is in (n,)."""
 
     bins: Bins = field(repr=False)
     binning: Binning
     rows: Ints = field(repr=False)
+    part: Parts = field(repr=False)
+
+    @property
+    def training(self) -> Mask:
+        """(n,) the rows that are learnt from."""
+        found: Mask = self.part == TRAIN
+        return found
+
+    @property
+    def watched(self) -> Mask:
+        """(n,) the rows whose loss is followed: those for validation, or without any the training rows."""
+        held: Mask = self.part == VALIDATE
+        return held if held.any() else self.training
 
     @property
     def n_bins(self) -> tuple[int, ...]:
@@ -40,15 +55,20 @@ class PartData:
 
 @dataclass(frozen=True)
 class LabelData:
-    """The label party's: its features, and labels (n,) as numbers, NaN where missing."""
+    """The label party's: its features, labels (n,) as numbers, NaN where missing, and where there are any the rows'
+    weights and the logarithms of their exposure, (n,) each."""
 
     part: PartData
     y: Floats = field(repr=False)
+    weights: Floats | None = field(default=None, repr=False)
+    offset: Floats | None = field(default=None, repr=False)
 
 
 def feature_columns(params: Params, me: str, columns: list[str], *, label: bool) -> list[str]:
     """This party's features in the dataset's order, or as `columns` names them; ParleyError "unknown_column"."""
-    no_features = {ROW, one_of(params.id, me)} | ({params.label} if label else set())
+    no_features = {ROW, one_of(params.id, me)}
+    if label:
+        no_features |= {params.label, params.weight, params.exposure}
     listed = params.exclude if isinstance(params.exclude, list) else params.exclude.get(me, [])
     if isinstance(params.exclude, dict):
         need_columns(listed, columns, me)
@@ -58,13 +78,42 @@ def feature_columns(params: Params, me: str, columns: list[str], *, label: bool)
     return [c for c in columns if c not in no_features and c not in listed]
 
 
-def part_data(table: pa.Table, rows: Ints, columns: list[str], max_bins: int, training: Mask) -> PartData:
-    """Bins of the aligned `table`, with edges from its `training` rows; a party may have no column at all."""
+def part_data(table: pa.Table, rows: Ints, columns: list[str], max_bins: int, part: Parts) -> PartData:
+    """Bins of the aligned `table`, with edges from its training rows; a party may have no column at all."""
     if not columns:
-        return PartData(np.empty((rows.size, 0), dtype=np.uint16), Binning(()), rows)
+        return PartData(np.empty((rows.size, 0), dtype=np.uint16), Binning(()), rows, part)
+    training = part == TRAIN
     seen = table if training.all() else table.filter(training)
     binning = fit_bins(seen, columns, max_bins)
-    return PartData(np.ascontiguousarray(binning.transform(table)), binning, rows)
+    return PartData(np.ascontiguousarray(binning.transform(table)), binning, rows, part)
+
+
+def binned_as(table: pa.Table, rows: Ints, binning: Binning, part: Parts) -> PartData:
+    """Bins of the aligned `table` as an earlier training made them; DataError when it lacks their columns."""
+    if not binning.columns:
+        return PartData(np.empty((rows.size, 0), dtype=np.uint16), binning, rows, part)
+    return PartData(np.ascontiguousarray(binning.transform(table)), binning, rows, part)
+
+
+def directions(params: Params, me: str, binning: Binning) -> NDArray[np.int8]:
+    """(F,) 1, -1 or 0 for each of a party's features; ParleyError "bad_parameters" for one that has no order."""
+    wanted = params.monotone.get(me, {})
+    need_columns(wanted, [c.name for c in binning.columns], me)
+    if any(wanted.get(c.name) and c.kind == "categorical" for c in binning.columns):
+        raise ParleyError("bad_parameters", "monotone names a column of categories.", "Name numeric columns.", party=me)
+    return np.array([wanted.get(c.name, 0) for c in binning.columns], dtype=np.int8)
+
+
+def positive_values(column: pa.ChunkedArray, what: str, *, zero: bool) -> Floats:
+    """(n,) numbers of a column, none missing or below 0, or 0 where that may not be; DataError "bad_weights"."""
+    import pyarrow as pa
+
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)):
+        raise DataError("bad_weights", f"{what} is no number", "name a numeric column")
+    values = _floats(column)
+    if not np.isfinite(values).all() or values.min(initial=1.0) < 0 or (not zero and values.min(initial=1.0) == 0):
+        raise DataError("bad_weights", f"{what} is missing or out of range for some rows", "remove these rows")
+    return values
 
 
 def label_values(column: pa.ChunkedArray, params: Params) -> Floats:
@@ -115,45 +164,6 @@ def _floats(column: Any) -> Floats:
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.int8())
     return np.asarray(pc.fill_null(column.cast(pa.float64()), float("nan")).to_numpy(), dtype=np.float64)
-
-
-# ---------------------------------------------------------------- samples that all parties draw alike
-
-
-def training_rows(s: Session, rows: int) -> Mask:
-    """(n,) rows that are not held out for validation; at least one on each side where validation > 0."""
-    out = np.ones(rows, dtype=bool)
-    if s.params.validation > 0:
-        held = min(max(1, round(rows * s.params.validation)), rows - 1)
-        if held < 1:
-            raise ParleyError("no_rows", "There are too few rows to hold any out for validation.")
-        out[s.coins.permutation(rows)[:held]] = False
-    return out
-
-
-def sampled_rows(s: Session, training: Mask, round_index: int) -> Ints:
-    """(m,) rising positions of the training rows that this round's trees learn from."""
-    rows = np.flatnonzero(training)
-    if s.params.subsample < 1:
-        count = max(1, round(rows.size * s.params.subsample))
-        rows = np.sort(rows[s.at(round=round_index).coins.permutation(rows.size)[:count]])
-    return rows
-
-
-def allowed_features(s: Session, party: str, features: int, round_index: int) -> Mask:
-    """(F,) which of a party's features this round's trees may use; at least one where there is any."""
-    out = np.ones(features, dtype=bool)
-    if s.params.column_sample < 1 and features:
-        where = parties_in_order(s.cast).index(party)
-        count = max(1, round(features * s.params.column_sample))
-        out[:] = False
-        out[s.at(round=round_index, party=where).coins.permutation(features)[:count]] = True
-    return out
-
-
-def parties_in_order(cast: Cast) -> tuple[str, ...]:
-    """Label first, then features in the job's order: the order of the joined features."""
-    return (*cast["label"], *cast["features"])
 
 
 def asked(n_bins: tuple[int, ...], allowed: Mask, apart: bool) -> list[tuple[Counts, Ints]]:

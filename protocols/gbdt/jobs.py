@@ -5,75 +5,135 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
+
+from parley.components.features import Binning
+from parley.components.training.trees import Model
+from parley.protocols.frame import VALIDATE, Frame, frame_of
+from parley.protocols.gbdt.course import Begun, Splits
 from parley.protocols.gbdt.data import (
     LabelData,
     PartData,
+    binned_as,
     feature_columns,
     label_values,
     part_data,
-    parties_in_order,
-    training_rows,
+    positive_values,
 )
+from parley.protocols.gbdt.features_side import Grown, features
+from parley.protocols.gbdt.label_side import Trained, label
 from parley.protocols.gbdt.params import Params
-from parley.protocols.gbdt.vertical import VERTICAL, Trained, features, label
-from parley.protocols.inputs import aligned_rows, need_columns, table_of, take_rows, told
+from parley.protocols.gbdt.sampling import parted, parties_in_order
+from parley.protocols.gbdt.vertical import VERTICAL
+from parley.protocols.inputs import need_columns, told
 from parley.protocols.kit import Cast, Session, StepInputs, StepOutputs
 from parley.wire.errors import ParleyError
 
+Kept = dict[str, Any]
 
-def _part(s: Session, inputs: StepInputs, *, label: bool) -> tuple[PartData, Any]:
-    """This party's binned features, and its aligned table."""
-    rows = aligned_rows(inputs)
-    table = take_rows(table_of(inputs, s.me), rows)
-    columns = feature_columns(s.params, s.me, table.column_names, label=label)
+
+def _earlier(s: Session, inputs: StepInputs) -> Kept | None:
+    """What the training that this one goes on from kept here; ParleyError "no_model", "ambiguous_model"."""
+    if not s.params.warm_start:
+        return None
+    found = [kept for kept in inputs.needs.values() if {"binning", "rounds"} <= set(kept)]
+    if len(found) != 1:
+        code, many = ("no_model", "no") if not found else ("ambiguous_model", "more than one")
+        raise ParleyError(code, f"warm_start found {many} earlier training.", "Let it need that one training step.")
+    return found[0]
+
+
+def _part(s: Session, inputs: StepInputs, before: Kept | None, *, label: bool) -> tuple[PartData, Frame]:
+    """This party's binned features, and the frame they come from, with the rows parted as they are used here.
+
+    After an earlier training these are its rows, its parts and its bins.
+    """
+    frame = frame_of(inputs if before is None else StepInputs(inputs.table, {"before": before}), s.me)
+    frame = frame.with_part(parted(s, frame.part))
+    if before is not None:
+        with told():
+            binning = Binning.from_dict(json.loads(before["binning"]))
+            return binned_as(frame.table, frame.rows, binning, frame.part), frame
+    columns = feature_columns(s.params, s.me, frame.table.column_names, label=label)
     with told():
-        return part_data(table, rows, columns, s.params.bins, training_rows(s, rows.size)), table
+        return part_data(frame.table, frame.rows, columns, s.params.bins, frame.part), frame
 
 
-def _labelled(s: Session, inputs: StepInputs) -> LabelData:
-    part, table = _part(s, inputs, label=True)
-    need_columns([s.params.label], table.column_names, s.me)
+def _begun(s: Session, before: Kept | None) -> Begun | None:
+    """The label party's model so far; ParleyError "other_model" when these parameters cannot go on from it."""
+    if before is None:
+        return None
     with told():
-        return LabelData(part, label_values(table.column(s.params.label), s.params))
+        model = Model.from_dict(json.loads(before["model"]))
+    same = model.objective == s.params.loss() and list(before["order"]) == list(parties_in_order(s.cast))
+    if not same or any(len(trees) != s.params.apart for trees in model.rounds):
+        raise ParleyError(
+            "other_model",
+            "The earlier model has another objective or other parties.",
+            "Keep objective, multi and roles.",
+        )
+    return Begun(model, np.asarray(before["raw"], dtype=np.float64))
+
+
+def _labelled(s: Session, inputs: StepInputs, before: Kept | None) -> tuple[LabelData, Frame]:
+    part, frame = _part(s, inputs, before, label=True)
+    p, table = s.params, frame.table
+    need_columns([c for c in (p.label, p.weight, p.exposure) if c is not None], table.column_names, s.me)
+    with told():
+        y = label_values(table.column(p.label), p)
+        weights = None if p.weight is None else positive_values(table.column(p.weight), "the weight", zero=True)
+        exposure = None if p.exposure is None else positive_values(table.column(p.exposure), "the exposure", zero=False)
+    return LabelData(part, y, weights, None if exposure is None else np.log(exposure)), frame
 
 
 @VERTICAL.job("label")
 async def label_job(s: Session, inputs: StepInputs) -> StepOutputs:
     """Keeps the model, its own binning and every row's score; tells the submitter the losses and the importances."""
-    data = await s.compute(_labelled, s, inputs)
-    trained = await label(s, data)
-    keep = {
+    before = _earlier(s, inputs)
+    data, frame = await s.compute(_labelled, s, inputs, before)
+    trained = await label(s, data, _begun(s, before))
+    keep = frame.keep() | {
         "model": json.dumps(trained.model.to_dict()),
         "binning": json.dumps(data.part.binning.to_dict()),
         "order": list(parties_in_order(s.cast)),
         "task": s.params.task,
-        "rows": data.part.rows,
         "labels": data.y,
-        "scores": trained.course.predictions(),
-        "validation": (~trained.training).astype("uint8"),
+        "scores": trained.course.objective.predict(trained.course.scores()),
+        "raw": trained.course.scores(),
+        "rounds": trained.course.kept,
+        "validation": (frame.part == VALIDATE).astype("uint8"),
     }
+    if data.weights is not None:
+        keep["weights"] = data.weights
     result = {
-        "rows": int(trained.training.sum()),
-        "validation_rows": int((~trained.training).sum()),
+        "rows": int(data.part.training.sum()),
+        "validation_rows": int((frame.part == VALIDATE).sum()),
         "rounds": trained.course.kept,
         "encryption": trained.encryption,
-        "watched": "training" if trained.training.all() else "validation",
+        "watched": "validation" if (frame.part == VALIDATE).any() else "training",
         "losses": [float(x) for x in trained.course.losses],
         "importance": importance(s.me, data.part, trained),
+        "leakage": await s.compute(
+            trained.seen.figures, data.y, None if s.params.task == "regression" else s.params.outputs
+        ),
     }
     return StepOutputs(keep=keep, result=result)
 
 
 def importance(me: str, part: PartData, trained: Trained) -> list[dict[str, Any]]:
-    """Each used feature with its owner, most gain first; features of others go by number unless names were shared."""
-    owners = [(me, c.name) for c in part.binning.columns]
-    owners += [(p.name, name) for p in trained.peers for name in p.names]
+    """Each used feature with its owner and its number there, most gain first.
+
+    Features of others go by `#number` unless names were shared.
+    """
+    owners = [(me, c.name, i) for i, c in enumerate(part.binning.columns)]
+    owners += [(p.name, name, i) for p in trained.peers for i, name in enumerate(p.names)]
     gain, cover, splits = (trained.model.importance(m) for m in ("gain", "cover", "splits"))
     used = sorted((i for i in range(len(owners)) if splits[i] > 0), key=lambda i: (-gain[i], i))
     return [
         {
             "party": owners[i][0],
             "feature": owners[i][1],
+            "number": owners[i][2],
             "gain": float(gain[i]),
             "cover": float(cover[i]),
             "splits": int(splits[i]),
@@ -85,19 +145,21 @@ def importance(me: str, part: PartData, trained: Trained) -> list[dict[str, Any]
 @VERTICAL.job("features")
 async def features_job(s: Session, inputs: StepInputs) -> StepOutputs:
     """Keeps its own splits and binning; tells the submitter nothing."""
-    part, _ = await s.compute(_part, s, inputs, label=False)
+    before = _earlier(s, inputs)
+    part, frame = await s.compute(_part, s, inputs, before, label=False)
     if not part.n_bins:
         raise ParleyError("no_features", f"{s.me} has no feature column.", "Name some under `columns`.")
-    splits = await features(s, part)
-    kept = splits.state(max(part.n_bins))
-    return StepOutputs(keep={**kept, "binning": json.dumps(part.binning.to_dict()), "rows": part.rows})
+    grown = await features(s, part, None if before is None else Grown(Splits.of(before), int(before["rounds"])))
+    kept = grown.splits.state(max(part.n_bins)) | {"rounds": grown.rounds}
+    return StepOutputs(keep={**frame.keep(), **kept, "binning": json.dumps(part.binning.to_dict())})
 
 
 def check_data(params: Params, cast: Cast, me: str, schema: dict[str, str]) -> None:
     """ParleyError "unknown_column", or "no_features" for a features party without one."""
     is_label = me in cast["label"]
     if is_label:
-        need_columns([params.label], schema, me)
+        need_columns([c for c in (params.label, params.weight, params.exposure) if c is not None], schema, me)
+    need_columns(params.monotone.get(me, {}), schema, me)
     columns = feature_columns(params, me, list(schema), label=is_label)
     if not columns and not is_label:
         raise ParleyError("no_features", f"{me} has no feature column.", "Name some under `columns`.", party=me)

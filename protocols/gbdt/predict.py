@@ -22,10 +22,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from parley.components.features import Binning
 from parley.components.training.trees import Model, Tree
+from parley.protocols.frame import frame_of
 from parley.protocols.gbdt.course import Splits
 from parley.protocols.gbdt.data import label_values
 from parley.protocols.gbdt.params import Params as TrainParams
-from parley.protocols.inputs import aligned_rows, kept, need_columns, table_of, take_rows, together, told
+from parley.protocols.inputs import kept as kept_with
+from parley.protocols.inputs import need_columns, together, told
 from parley.protocols.kit import (
     SEMI_HONEST,
     Cast,
@@ -102,7 +104,7 @@ class Scorer:
     own: NDArray[np.uint16] = field(repr=False)
 
     def tree_scores(self, tree: Tree, sides: dict[int, Mask]) -> NDArray[np.float64]:
-        """(n,) raw scores of one tree; `sides` holds (n,) who goes left for each split of another party."""
+        """(n, 1 or K) raw scores of one tree; `sides` holds (n,) who goes left for each split of another party."""
         at = np.zeros(self.own.shape[0], dtype=np.int64)
         for index, node in enumerate(tree.nodes):
             if node.is_leaf:
@@ -113,29 +115,30 @@ class Scorer:
                 left = sides[index]
             here = at == index
             at[here] = np.where(left[here], node.left, node.right)
-        return np.array([n.weight for n in tree.nodes])[at]
+        return np.asarray(tree.weights()[at])
 
 
 @PREDICT.role("label")
 async def label(s: Session, scorer: Scorer) -> NDArray[np.float64]:
     """(n, K) predictions."""
-    answers = await together(*(_sides(s, p, scorer.own.shape[0]) for p in s.peers("features")))
+    answers = await together(*(sides_from(s, p, scorer.own.shape[0]) for p in s.peers("features")))
     sides: dict[tuple[int, int], Mask] = {}
     for answer in answers:
         sides |= answer
     model = scorer.model
     raw = np.tile(np.asarray(model.base_score), (scorer.own.shape[0], 1))
-    trees = [(k, tree) for trees in model.rounds for k, tree in enumerate(trees)]
-    for t, (k, tree) in enumerate(trees):
+    trees = model.trees()
+    for t, (columns, tree) in enumerate(trees):
         wanted = [i for i, n in enumerate(tree.nodes) if not n.is_leaf and n.feature >= scorer.own.shape[1]]
         if any((t, i) not in sides for i in wanted):
             raise ParleyError("model_mismatch", "A party lacks splits of this model.", "Train again, or use its step.")
-        raw[:, k] += await s.compute(scorer.tree_scores, tree, {i: sides[t, i] for i in wanted})
+        raw[:, columns] += await s.compute(scorer.tree_scores, tree, {i: sides[t, i] for i in wanted})
         s.progress(t + 1, len(trees), "scoring")
     return model.objective.predict(raw)
 
 
-async def _sides(s: Session, peer: str, rows: int) -> dict[tuple[int, int], Mask]:
+async def sides_from(s: Session, peer: str, rows: int) -> dict[tuple[int, int], Mask]:
+    """(tree, node) -> (rows,) who goes left, as this features party answers; ParleyError "protocol_violation"."""
     out: dict[tuple[int, int], Mask] = {}
     async for chunk in s.stream(peer, Sides, bytes=-(-rows // 8)):
         flags = np.unpackbits(chunk.left, axis=1, count=rows).astype(bool)
@@ -158,16 +161,21 @@ async def features(s: Session, splits: Splits, bins: NDArray[np.uint16]) -> None
     await out.close()
 
 
-def _model(inputs: StepInputs, key: str) -> dict[str, Any]:
-    found = kept(inputs, key)
+def kept_model(inputs: StepInputs, key: str) -> dict[str, Any]:
+    """What the training kept at this party; ParleyError "no_model"."""
+    found = kept_with(inputs, key)
     if found is None:
         raise ParleyError("no_model", "No earlier step left a model here.", "Let it need the training step.")
     return found
 
 
-def _bins(s: Session, inputs: StepInputs, model: dict[str, Any]) -> tuple[NDArray[np.uint16], Any, Ints]:
-    rows = aligned_rows(inputs)
-    table = take_rows(table_of(inputs, s.me), rows)
+def binned(s: Session, inputs: StepInputs, model: dict[str, Any]) -> tuple[NDArray[np.uint16], Any, Ints]:
+    """(n, F) bins of the aligned rows as the model made them, the table, and the rows' ids.
+
+    Columns are prepared by the chain that training used, whatever rows these are.
+    """
+    frame = frame_of(inputs, s.me, prepared=model.get("prepared"))
+    table, rows = frame.table, frame.rows
     record = json.loads(model["binning"])
     if not record["columns"]:
         return np.empty((rows.size, 0), dtype=np.uint16), table, rows
@@ -178,38 +186,44 @@ def _bins(s: Session, inputs: StepInputs, model: dict[str, Any]) -> tuple[NDArra
 @PREDICT.job("label")
 async def label_job(s: Session, inputs: StepInputs) -> StepOutputs:
     """Needs the training and an alignment; keeps `scores`, and `labels` when asked; tells the count."""
-    kept_model = _model(inputs, "model")
-    bins, table, rows = await s.compute(_bins, s, inputs, kept_model)
+    kept = kept_model(inputs, "model")
+    bins, table, rows = await s.compute(binned, s, inputs, kept)
     with told():
-        model = Model.from_dict(json.loads(kept_model["model"]))
-    scores = await label(s, Scorer(model, tuple(kept_model["order"]), bins))
-    keep = {"scores": scores, "rows": rows, "task": kept_model["task"]}
+        model = Model.from_dict(json.loads(kept["model"]))
+    scores = await label(s, Scorer(model, tuple(kept["order"]), bins))
+    keep = {"scores": scores, "rows": rows, "task": kept["task"]}
     if s.params.label is not None:
-        need_columns([s.params.label], table.column_names, s.me)
-        with told():
-            keep["labels"] = label_values(table.column(s.params.label), _as_trained(s.params, model))
+        keep["labels"] = kept_labels(s, table, model)
     return StepOutputs(keep=keep, result={"rows": int(rows.size)})
 
 
-def _as_trained(params: Params, model: Model) -> TrainParams:
-    kinds = {"logistic": "binary", "softmax": "multi", "squared": "regression"}
+def kept_labels(s: Session, table: Any, model: Model) -> NDArray[np.float64]:
+    """(n,) the aligned rows' labels as numbers, the way training read them."""
+    need_columns([s.params.label], table.column_names, s.me)
+    with told():
+        return label_values(table.column(s.params.label), _as_trained(s.params, model))
+
+
+def _as_trained(params: Any, model: Model) -> TrainParams:
+    kinds = {"logistic": "binary", "softmax": "multi"}
     classes = model.objective.classes if model.objective.loss == "softmax" else None
-    fields = {"label": params.label, "objective": kinds[model.objective.loss], "classes": classes}
+    fields = {"label": params.label, "objective": kinds.get(model.objective.loss, "regression"), "classes": classes}
     return TrainParams.model_validate({**fields, "positive": params.positive})
 
 
 @PREDICT.job("features")
 async def features_job(s: Session, inputs: StepInputs) -> StepOutputs:
     """Needs the training and an alignment; keeps and tells nothing."""
-    kept_part = _model(inputs, "left")
-    bins, _, _ = await s.compute(_bins, s, inputs, kept_part)
+    kept_part = kept_model(inputs, "left")
+    bins, _, _ = await s.compute(binned, s, inputs, kept_part)
     await features(s, Splits.of(kept_part), bins)
     return StepOutputs()
 
 
-def _check_data(params: Params, cast: Cast, me: str, schema: dict[str, str]) -> None:
+def needs_label(params: Any, cast: Cast, me: str, schema: dict[str, str]) -> None:
+    """ParleyError "unknown_column" where the label party lacks the labels to keep."""
     if params.label is not None and me in cast["label"]:
         need_columns([params.label], schema, me)
 
 
-PREDICT.data_checks.append(_check_data)
+PREDICT.data_checks.append(needs_label)

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from parley.crypto import ahe
+from parley.crypto.ahe import Layout
 from parley.crypto.ahe.lattice import LatticePublicKey, LatticeSecretKey, Plan, make_plan
 from parley.crypto.ahe.lattice import wire as lattice
+from parley.crypto.errors import CryptoError
 from parley.protocols.gbdt.params import LATTICE_SLOTS, Params
+from parley.protocols.kit import Session
 
 CONTEXT_BYTES = 32
+
+
+class Choice(Protocol):
+    """What a job's parameters say of the scheme, and how `rows` values that are added up sit in a plaintext."""
+
+    @property
+    def scheme(self) -> str: ...
+    @property
+    def key_bits(self) -> int: ...
+    @property
+    def statistical_bits(self) -> int: ...
+    @property
+    def packed(self) -> bool: ...
+    def layout(self, rows: int) -> Layout: ...
 
 
 @dataclass(frozen=True)
@@ -17,20 +36,45 @@ class Terms:
     """What label and features parties know alike before there is a key: parameters, aligned rows, released sums.
 
     `outputs` is the most sums, channels counted, that one features party answers with in the whole training;
-    `context` is public and binds a key to this step.
+    `context` is public and binds a key to this step. `slots` are the numbers of sums in a reply polynomial that would
+    do, the most wanted first; `sharing` the most features with bins in one, where it is known.
     """
 
-    params: Params
+    params: Choice
     rows: int
     outputs: int
     context: bytes = b""
+    slots: tuple[int, ...] = (LATTICE_SLOTS,)
+    sharing: int | None = None
 
     def plan(self) -> Plan:
         """The lattice's parameters; CryptoError "floor" or "overflow" where none fits."""
-        floor = self.params.statistical_bits
+        for x in self.slots[:-1]:
+            with suppress(CryptoError):
+                return self._plan(x)
+        return self._plan(self.slots[-1])
+
+    def _plan(self, x: int) -> Plan:
         return make_plan(
-            self.params.layout(self.rows), max(1, self.outputs), x=LATTICE_SLOTS, floor=floor, packed=self.params.packed
+            self.params.layout(self.rows),
+            max(1, self.outputs),
+            x=x,
+            floor=self.params.statistical_bits,
+            sharing=self.sharing,
+            packed=self.params.packed,
         )
+
+
+def terms_of(s: Session, rows: int, outputs: int) -> Terms:
+    """This step's, bound to it."""
+    return Terms(s.params, rows, outputs, s.at(key=0).coins.bytes(CONTEXT_BYTES))
+
+
+def planned(params: Params, shapes: list[tuple[int, ...]]) -> int:
+    """Sums the key is planned for: a power of two, which says little of the party with the most; 0 without a plan."""
+    if not packs(params.scheme):
+        return 0
+    return 1 << (max(params.released_sums(n) for n in shapes) - 1).bit_length()
 
 
 def generate(terms: Terms) -> ahe.SecretKey:

@@ -21,6 +21,7 @@ from parley.protocols.kit.protocol import Cast, StepInputs
 from parley.protocols.kit.session import Context, Session
 from parley.protocols.registry import load
 from parley.wire import codec
+from parley.wire.buffers import keep_freed
 from parley.wire.canonical import canonical
 from parley.wire.envelope import Envelope
 from parley.wire.errors import ParleyError
@@ -193,5 +194,6 @@ async def _main(fd: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--fd", type=int, required=True)
+    keep_freed()
     asyncio.run(_main(parser.parse_args().fd))
     sys.exit(0)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 ROOMS = Path(__file__).resolve().parents[2]  # the folder that holds `protocols`, `crypto` and the other rooms
 SHARED = (
+    "protocols/frame.py",
     "protocols/inputs.py",
     "protocols/kit/*.py",
     "crypto/**/*.py",

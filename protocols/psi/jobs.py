@@ -8,15 +8,14 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from parley.protocols.inputs import check_parties, need_columns, one_of, table_of
+from parley.protocols.inputs import table_of
 from parley.protocols.kit import Cast, Session, StepInputs, StepOutputs
 from parley.protocols.kit import Protocol as Declared
-from parley.protocols.psi.ids import IdColumn, check_id_type, id_column
-from parley.wire.errors import ParleyError
+from parley.protocols.psi.ids import IdColumn, check_key_data, check_key_params, key_column
 
 
 class Alignment(Protocol):
-    """What a role found: where the common records are among its distinct ids (k,), None where it is not told."""
+    """What a role found: the places (k,) of the common records in its column's rows, None where it is not told."""
 
     @property
     def outcome(self) -> Literal["ok", "empty", "below_floor"]: ...
@@ -42,7 +41,7 @@ def bind(protocol: Declared, receiver: Role, sender: Role) -> None:
 
     protocol.job("receiver")(receiver_job)
     protocol.job("sender")(sender_job)
-    protocol.checks.append(_check_params)
+    protocol.checks.append(check_key_params)
     protocol.data_checks.append(_check_data)
 
 
@@ -56,21 +55,8 @@ async def _run(role: Role, s: Session, inputs: StepInputs) -> StepOutputs:
 
 
 def _column(s: Session, inputs: StepInputs) -> IdColumn:
-    name = one_of(s.params.id, s.me)
-    table = table_of(inputs, s.me)
-    need_columns([name or ""], table.column_names, s.me)
-    return id_column(table, name or "", s.params.normalise)
-
-
-def _check_params(params: Any, cast: Cast) -> None:
-    if isinstance(params.id, dict):
-        check_parties(params.id, cast.parties(), "id")
-        for party in cast.parties():
-            if party not in params.id:
-                raise ParleyError("bad_parameters", f"id names no column for {party}.", "Name one for each party.")
+    return key_column(table_of(inputs, s.me), s.params, s.me, s.cast)
 
 
 def _check_data(params: Any, cast: Cast, me: str, schema: dict[str, str]) -> None:
-    column = one_of(params.id, me) or ""
-    need_columns([column], schema, me)
-    check_id_type(column, schema, me)
+    check_key_data(params, me, schema)

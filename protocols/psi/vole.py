@@ -2,14 +2,16 @@
 
 Ideal functionality: receiver and sender bring a set of ids each; the receiver is told which of its ids the sender has,
 and with `result: both` each is told its own rows of the common records, in one order that is the same for both and says
-nothing.
+nothing. With a `floor` fewer common ids than that give nobody any position.
 
-Adversary: semi-honest. Assumptions: gap computational Diffie-Hellman on ristretto255, AES and SHA-256 as ideal
-functions, and for more than about 1,900 ids at the receiver the dual-LPN assumption of the profile (`conservative`
-unless the job says `fast`; no number of bits is claimed for either, see parley.crypto.vole.profile). n ids at the
-receiver, m at the sender, t trees of l levels for the profile and n; w = 64-bit words.
+Adversary: semi-honest. Assumptions: gap computational Diffie-Hellman on ristretto255 (with a floor the decisional one
+too), AES and SHA-256 as ideal functions, and for more than about 1,900 ids at the receiver the dual-LPN assumption of
+the profile (`conservative` unless the job says `fast`; no number of bits is claimed for either, see
+parley.crypto.vole.profile). n ids at the receiver, m at the sender, t trees of l levels for the profile and n; w =
+64-bit words.
 
     step  from -> to           message      carries                                         bytes
+    only with a floor: the round of parley.protocols.psi.floor, 44 per id of the receiver and 32 of the sender; and then
     1     receiver -> sender   Opening      n; commitment to a random share                 40
     2     sender -> receiver   Answer       m; a random share                               40
     3     receiver -> sender   Start        the receiver's share; offer of base transfers   64
@@ -19,20 +21,21 @@ receiver, m at the sender, t trees of l levels for the profile and n; w = 64-bit
     7     receiver -> sender   Masked       its store of h(x), every slot masked            10 per id, about
     8     sender -> receiver   Tags         tags of its ids, in a fresh secret order        8 to 12 per id
     9     receiver -> sender   Closing      ok or empty; count                              9
-    10    receiver -> sender   Common       sender's positions of the common records        4 per common id
+    10    receiver -> sender   Common       sender's positions of the common records        4 per record
 
 The salt of all hashes comes from both shares, after both sets are fixed: the receiver is bound by step 1 before it sees
 the sender's. t l is 0 up to about 1,900 ids (then t is the number of slots), else t is from 640 to 1280.
 
 Receiver learns which of its own ids the sender has and how many distinct ids the sender has. Sender learns how many
-distinct ids the receiver has, whether there is anything in common, and with `result: both` which of its own ids the
-receiver has. Coordinator: both counts, from sizes.
+distinct ids the receiver has, whether there is anything in common or the floor is reached, and with `result: both`
+which of its own ids the receiver has (`duplicates: all`: also how many rows of the receiver's each of them has).
+Coordinator: both counts, from sizes. Below the floor the receiver learns how many ids are common, and nobody which.
 
 Not protected: a party that lies about its ids, as in psi/ecdh; here a receiver that deviates can also hold as many ids
-as its store has slots, a quarter more than it declares (small sets: 460 in all). There is no floor: the receiver sees
-which ids are common and not only how many, so that a floor would be a courtesy; psi/ecdh has one that binds. Encoding
-fails for a set with probability 2^-40 and then ends the step for good. Ids are distinct, as in psi/ecdh; at most 2^24
-at either side.
+as its store has slots, a quarter more than it declares (small sets: 460 in all). A floor costs a round of public-key
+operations, four for each id, which take much longer than all the rest. Encoding fails for a set with probability 2^-40
+and then ends the step for good. Ids are distinct, and `duplicates: all` is, as in psi/ecdh; at most 2^24 at either
+side.
 
 Source: Raghuraman, Rindal 2022; Rindal, Schoppmann 2021; parley.crypto.vole and parley.crypto.okvs name theirs.
 """
@@ -46,7 +49,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from parley.crypto import curve, okvs
 from parley.crypto.vole import correlation, evaluation
@@ -64,12 +67,13 @@ from parley.protocols.kit import (
     array,
     message,
 )
-from parley.protocols.psi.ids import IdColumn, Normalise
+from parley.protocols.psi import floor
+from parley.protocols.psi.ids import IdColumn, KeyParams, duplicates_of
 from parley.protocols.psi.jobs import bind
 from parley.wire.canonical import canonical, digest
 from parley.wire.errors import ParleyError
 
-CHUNK = 131_072  # rows of a stream's chunk: about one megabyte
+CHUNK = 130_000  # rows of a stream's chunk: about one megabyte
 SHARE = 32
 Share = Annotated[NDArray[np.uint8], array(SHARE, dtype="uint8")]
 Points = Annotated[NDArray[np.uint8], array("n", 32, dtype="uint8")]
@@ -80,7 +84,7 @@ Totals = Annotated[NDArray[np.uint8], array("n", 16, dtype="uint8")]
 Words = Annotated[NDArray[np.uint64], array("n", dtype="uint64")]
 TagRows = Annotated[NDArray[np.uint8], array("n", "size", dtype="uint8")]
 Indices = Annotated[NDArray[np.uint32], array("n", dtype="uint32")]
-Outcome = Literal["ok", "empty"]
+Outcome = Literal["ok", "empty", "below_floor"]
 
 
 @message("psi.vole.opening/1")
@@ -154,18 +158,20 @@ def _check_count(count: int) -> None:
         raise ValueError("a count of ids is from 0 to 2^24")
 
 
-class Params(BaseModel):
-    """`id`: the id column, one name for both or one for each party; `profile`: the code behind the correlation."""
+class Params(KeyParams):
+    """The key, as in parley.protocols.psi.ids; `floor`: fewer common ids give nothing, after a slow round of its own;
+    `profile`: the code behind the correlation."""
 
-    model_config = ConfigDict(extra="forbid")
-    id: str | dict[str, str]
     result: Literal["receiver", "both"] = "both"
-    normalise: Normalise = "nfc"
+    floor: int | None = Field(default=None, ge=1, le=okvs.MAX_KEYS)
     profile: Literal["conservative", "fast"] = "conservative"
 
 
 def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
-    """About 10 bytes per id of the receiver, 8 to 12 per id of the sender, 1 to 3 MB besides; 4 per common id."""
+    """About 10 bytes per id of the receiver, 8 to 12 per id of the sender, 1 to 3 MB besides; 4 per record.
+
+    A floor adds 44 bytes per id of the receiver and 32 per id of the sender.
+    """
     (receiver,), (sender,) = cast["receiver"], cast["sender"]
     n, m = (min(sizes.rows.get(p, 0), okvs.MAX_KEYS) for p in (receiver, sender))
     # A set of fewer keys may have up to so many more dense columns.
@@ -179,14 +185,16 @@ def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
         (Closing, 1, 32),
     ]
     if params.result == "both":
-        up.append((Common, _chunks(min(n, m)), 4 * min(n, m)))
+        common = n if duplicates_of(params, receiver, cast) == "all" else min(n, m)
+        up.append((Common, _chunks(common), 4 * common))
     down: list[tuple[type[Message], int, int]] = [
         (Answer, 1, 64),
         (Replies, 1, 4096),
         (Trees, 1, 32 * transfers + 16 * trees),
         (Tags, _chunks(m), evaluation.tag_bytes(n, m) * m),
     ]
-    flows = [Flow(kind.TAG, receiver, sender, messages, size) for kind, messages, size in up]
+    flows = [] if params.floor is None else floor.flows(receiver, sender, n, m)
+    flows += [Flow(kind.TAG, receiver, sender, messages, size) for kind, messages, size in up]
     return flows + [Flow(kind.TAG, sender, receiver, messages, size) for kind, messages, size in down]
 
 
@@ -196,11 +204,12 @@ def _chunks(rows: int) -> int:
 
 VOLE = Protocol(
     "psi/vole",
-    version=1,
+    version=2,
     security=SEMI_HONEST,
     summary="Which records two parties have in common, fast for large sets, by vector oblivious linear evaluation.",
     roles={"receiver": "one", "sender": "one"},
     steps=[
+        *floor.STEPS,
         Step("receiver", "sender", Opening, "receiver.size"),
         Step("sender", "receiver", Answer, "sender.size"),
         Step("receiver", "sender", Start, "receiver.size"),
@@ -213,8 +222,8 @@ VOLE = Protocol(
         Step("receiver", "sender", Common, "intersection", stream=True),
     ],
     learns={
-        "receiver": ["intersection", "sender.size"],
-        "sender": ["intersection", "receiver.size", "outcome"],
+        "receiver": ["intersection", "cardinality", "sender.size"],
+        "sender": ["intersection", "receiver.size", "receiver.repeats", "outcome"],
         "coordinator": ["sizes"],
     },
     params=Params,
@@ -224,7 +233,7 @@ VOLE = Protocol(
 
 @dataclass(frozen=True)
 class Found:
-    """Where the common records are among a party's distinct ids (k,), in the order that both share; None if untold."""
+    """The places (k,) of the common records in a party's `IdColumn.rows`, in the order both share; None if untold."""
 
     outcome: Outcome
     positions: NDArray[np.int64] | None = None
@@ -272,6 +281,8 @@ async def receiver(s: Session, column: IdColumn) -> Found:
     peer, share = s.peer("sender"), s.rng.bytes(SHARE)
     with told():
         okvs.shape(len(column))  # a set that is too large is refused before anything leaves
+    if s.params.floor is not None and not await floor.reached(s, (peer,), column, s.params.floor):
+        return Found("below_floor")
     await s.send(peer, Opening(len(column), _commitment(share)))
     answer = await s.recv(peer, Answer)
     agreed = _agreed(s, len(column), answer.count, share, answer.share.tobytes())
@@ -280,15 +291,16 @@ async def receiver(s: Session, column: IdColumn) -> Found:
         await _correlate(s, peer, vole)
         found = await _look_up(s, peer, column, agreed, vole, answer.count)
     common = np.flatnonzero(found >= 0)
+    which, places = column.spread(common)
     # A fresh secret order, so that the common one tells nothing about anybody's own.
-    common = common[s.rng.permutation(common.size)]
-    outcome: Outcome = "ok" if common.size else "empty"
+    shuffled = s.rng.permutation(which.size)
+    outcome: Outcome = "ok" if which.size else "empty"
     tell = s.params.result == "both" and outcome == "ok"
-    await s.send(peer, Closing(outcome, common.size if tell else 0))
+    await s.send(peer, Closing(outcome, which.size if tell else 0))
     if tell:
-        places = found[common].astype(np.uint32)
-        await _put_all(s, peer, Common, lambda a, b: Common(places[a:b]), places.size)
-    return Found(outcome, common)
+        records = found[common[which[shuffled]]].astype(np.uint32)
+        await _put_all(s, peer, Common, lambda a, b: Common(records[a:b]), records.size)
+    return Found(outcome, places[shuffled])
 
 
 async def _correlate(s: Session, peer: str, vole: correlation.VoleReceiver) -> None:
@@ -329,6 +341,8 @@ async def sender(s: Session, column: IdColumn) -> Found:
     peer, share = s.peer("receiver"), s.rng.bytes(SHARE)
     with told():
         okvs.shape(len(column))
+    if s.params.floor is not None and not await floor.answered(s, peer, column):
+        return Found("below_floor")
     opening = await s.recv(peer, Opening)
     await s.send(peer, Answer(len(column), _array(share)))
     start = await s.recv(peer, Start)
@@ -349,6 +363,9 @@ async def sender(s: Session, column: IdColumn) -> Found:
     closing = await s.recv(peer, Closing)
     if (closing.count > 0) != (closing.outcome == "ok" and s.params.result == "both"):
         raise _wrong(s, peer, "closed with a count that its outcome does not go with")
+    least = 0 if s.params.floor is None else int(s.params.floor)
+    if least and (closing.outcome == "empty" or 0 < closing.count < least):
+        raise _wrong(s, peer, "said that the floor was reached and closed below it")
     if s.params.result == "receiver":
         return Found("ok" if closing.outcome == "ok" else "empty")
     if closing.outcome == "empty":
@@ -376,7 +393,8 @@ async def _tag(
 async def _told_positions(s: Session, peer: str, count: int, ids: int) -> NDArray[np.int64]:
     chunks = [chunk.positions async for chunk in s.stream(peer, Common)]
     positions = np.concatenate([np.empty(0, dtype=np.uint32), *chunks]).astype(np.int64)
-    if positions.size != count or np.any(positions >= ids) or np.unique(positions).size != count:
+    once = duplicates_of(s.params, peer, s.cast) != "all"
+    if positions.size != count or np.any(positions >= ids) or (once and np.unique(positions).size != count):
         raise _wrong(s, peer, "named positions that do not exist or repeat")
     return positions
 

@@ -225,7 +225,7 @@ def test_the_dictionary_form_of_a_model_is_exact_and_closed() -> None:
         with pytest.raises(DataError, match="bad_model"):
             Model.from_dict(bad)
     for key, value in [
-        ("version", 2),
+        ("version", 1),
         ("base_score", []),
         ("rounds", [[]]),
         ("objective", {"loss": "logistic", "x": 1}),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
+from scipy import signal
 
 from parley.crypto.ahe import Layout
 from parley.crypto.ahe.lattice import PROFILES, make_plan
-from parley.crypto.ahe.lattice.plan import check_security
+from parley.crypto.ahe.lattice.plan import INFORMATION, check_security
 from parley.crypto.errors import CryptoError
 
 # Bossuat et al., Security Guidelines for Implementing Homomorphic Encryption (eprint 2024/463), table 5.2: log2 q at
@@ -88,8 +90,9 @@ def test_less_must_be_asked_for():
 
 @pytest.mark.parametrize(
     ("rows", "bound", "outputs", "profile", "bits"),
-    # By hand: q / 2^33 leaves delta = 66, F = 64; sigma = sqrt(10.5 * 105463) = 1052.3; 65 - 10.04 - 23.87 = 31.1.
-    [(100_000, 1 << 16, 15_360_000, "standard", 31.09), (100_000, 1 << 16, 15_360_000, "wide", 81.05)],
+    # By hand: q / 2^33 leaves delta = 66, F = 64; sigma = sqrt(10.5 * 105463) = 1052.3; sqrt(I) = 1.7652 / 2^63;
+    # 1 + 63 - 0.82 - 10.04 - 23.87 / 2 = 41.2.
+    [(100_000, 1 << 16, 15_360_000, "standard", 41.20), (100_000, 1 << 16, 15_360_000, "wide", 91.17)],
 )
 def test_the_distance_is_the_derivations(rows, bound, outputs, profile, bits):
     plan = make_plan(Layout(2, bound, rows), outputs, profile=profile, floor=0, sharing=1)
@@ -97,6 +100,20 @@ def test_the_distance_is_the_derivations(rows, bound, outputs, profile, bits):
     assert f"2^-{plan.distance_bits:.1f}" in plan.describe()
     shared = make_plan(Layout(2, bound, rows), outputs, profile=profile, floor=0)
     assert 2 < plan.distance_bits - shared.distance_bits < 2.5  # half of log2 32, less what does not grow
+
+
+def test_the_information_of_the_noise_is_what_the_distance_takes():
+    """By sums over a small discrete instance: four uniform numbers of w values each."""
+    w = 4096
+    one = np.full(w, 1 / w)
+    two = np.convolve(one, one)
+    p = np.sqrt(np.maximum(signal.fftconvolve(two, two), 0))
+    information = 4 * np.sum(np.diff(np.concatenate([[0], p, [0]])) ** 2)
+    assert information * w**2 == pytest.approx(INFORMATION, rel=2e-3)
+    # The distance between the noise and itself moved by d, exactly, is below the bound for one output.
+    for d in (1, 40, 400):
+        exact = np.abs(np.concatenate([p**2, np.zeros(d)]) - np.concatenate([np.zeros(d), p**2])).sum() / 2
+        assert exact < math.sqrt(information) * d / 2 * 1.001
 
 
 @pytest.mark.parametrize("most", [1, 1 << 20, (1 << 33) - 1, 1 << 33, 1 << 38])

@@ -106,7 +106,7 @@ def noise(run: Seeded, reply: np.ndarray, sums: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("profile", "bound"), [("standard", 1 << 16), ("wide", 1 << 16), ("standard", (1 << 39) // 2000)]
 )
-def test_noise_is_uniform_and_leaves_room(profile, bound):
+def test_noise_is_four_uniform_numbers_and_leaves_room(profile, bound):
     rows, counts = 2_000, np.full(120, 32, np.uint32)
     run = seeded(rows, profile=profile, bound=bound)
     values = RNG.integers(-bound, bound, (rows, 2), endpoint=True)
@@ -117,24 +117,29 @@ def test_noise_is_uniform_and_leaves_room(profile, bound):
     assert np.abs(parts).max() < 0.45
     edge = 2.0 ** (run.plan.flood - run.plan.delta)
     if bound == 1 << 16:  # where the step leaves rounding to one prime no weight
-        seen, _ = np.histogram(parts, 64, (-edge, edge))
-        assert seen.sum() == len(parts)
-        assert stats.chisquare(seen).pvalue > ALARM
+        assert np.abs(parts).max() < edge
+        assert evenly(parts, edge) > ALARM
+        assert evenly(RNG.uniform(-edge, edge, len(parts)), edge) < ALARM  # a single number is told apart
     found, far = run.decrypt(reply)
     assert np.array_equal(found[: len(expected(values, bins, counts))], expected(values, bins, counts))
     assert far / 65_536 == pytest.approx(np.abs(parts).max(), abs=1e-3)
 
 
 def test_without_flooding_the_noise_is_the_errors():
-    """The uniformity test can fail: unprotected noise is a narrow bell."""
+    """The test of the distribution can fail: unprotected noise is a narrow bell."""
     rows, counts = 2_000, np.full(30, 32, np.uint32)
     run = seeded(rows)
     bins = RNG.integers(0, 32, (rows, 30)).astype(np.uint8)
     reply, _ = run.reply(run_of(run, rows, counts, bins), b"z" * 32, True)
     parts = noise(run, reply, expected(np.ones((rows, 2), np.int64), bins, counts))
     edge = 2.0 ** (run.plan.flood - run.plan.delta)
-    seen, _ = np.histogram(parts, 64, (-edge, edge))
-    assert stats.chisquare(seen).pvalue < ALARM
+    assert evenly(parts, edge) < ALARM
+
+
+def evenly(parts, edge):
+    """How likely numbers are to be sums of four uniform ones between them within +-edge: their ranks are even then."""
+    seen, _ = np.histogram(stats.irwinhall(4).cdf(2 * (parts / edge + 1)), 64, (0, 1))
+    return stats.chisquare(seen).pvalue
 
 
 @pytest.mark.parametrize("profile", ["standard", "wide"])

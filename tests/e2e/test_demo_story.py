@@ -61,7 +61,7 @@ def test_the_page_opens_in_a_browser(demo: tuple[Path, subprocess.CompletedProce
         page.goto((folder / "report.html").as_uri())
         assert page.inner_text("#state") == "succeeded"
         assert abs(float(page.inner_text("#auc")) - float(page.inner_text("#central-auc"))) <= 1e-3
-        assert page.locator("svg polyline").count() == 2
+        assert page.locator("svg#roc polyline").count() == 2
         assert page.locator("#disclosures tbody tr").count() >= 8
         out = ROOT / "build" / "report.png"
         out.parent.mkdir(exist_ok=True)

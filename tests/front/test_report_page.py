@@ -39,7 +39,7 @@ DATA = ReportData(
 class Balanced(HTMLParser):
     """Fails when tags do not nest."""
 
-    VOID = frozenset({"meta", "rect", "line", "polyline"})
+    VOID = frozenset({"meta", "rect", "line", "polyline", "circle"})
 
     def __init__(self) -> None:
         super().__init__()

@@ -7,6 +7,7 @@ no learner could tell them apart; ciphertexts, whose contents differ by design, 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -17,10 +18,10 @@ from simulators.envelopes import seen
 from vertical import split_inputs, use_plain
 
 from parley.components.features import Binning
+from parley.components.training.growing import Growing
 from parley.components.training.trees import Model
-from parley.protocols.gbdt import vertical as v
+from parley.protocols.gbdt import messages as v
 from parley.protocols.gbdt.course import Splits
-from parley.protocols.gbdt.grow import Growing
 from parley.protocols.inputs import aligned_rows, take_rows
 from parley.protocols.kit import StepInputs
 from parley.protocols.kit.conformance import received
@@ -41,15 +42,20 @@ def data_of(seed: int) -> dict[str, StepInputs]:
 class World:
     """One training with what each party may learn of it."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, case: str = "gbdt/vertical") -> None:
         self.data = data_of(seed)
-        self.run = CASES["gbdt/vertical"].run(inputs=self.data)
+        self.run = CASES[case].run(inputs=self.data)
         self.model = Model.from_dict(json.loads(self.run["bank"].keep["model"]))
         self.binnings = {p: Binning.from_dict(json.loads(self.run[p].keep["binning"])) for p in PARTIES}
         tables = {p: take_rows(d.table, aligned_rows(d)) for p, d in self.data.items()}
         self.bins = {p: self.binnings[p].transform(tables[p]) for p in PARTIES}
         self.joined = np.hstack([self.bins[p] for p in PARTIES])
         self.known = gbdt_vertical.learnt(self.model, self.joined, int(TRAIN["depth"]))
+
+        sent = [b for (tag, *_), b in seen(self.run.transcript, "bank", "bureau") if tag == v.Sampled.TAG]
+        if sent:
+            rows = [np.flatnonzero(np.unpackbits(v.Sampled.decode(b, {}).bits)) for b in sent]
+            self.known = dataclasses.replace(self.known, sampled=rows)
 
     def start(self, party: str) -> int:
         return sum(self.bins[p].shape[1] for p in PARTIES[: PARTIES.index(party)])
@@ -88,6 +94,19 @@ def test_what_a_features_party_is_sent_follows_from_what_it_may_learn(seed):
 
 
 @pytest.mark.parametrize("seed", range(6))
+def test_rows_chosen_by_gradient_are_all_that_is_learnt_besides(seed):
+    """Which rows these are is `large_gradient_rows`; what follows from it is sent, and nothing else."""
+    world, plainly = World(seed, "gbdt/vertical by gradient"), World(seed)
+    assert [r.size for r in world.known.sampled] == [24, 24]
+    for party in PARTIES[1:]:
+        real = without_ciphertexts(seen(world.run.transcript, "bank", party))
+        assert real == without_ciphertexts(world.features_view(party))
+        label_is_sent = without_ciphertexts(seen(world.run.transcript, party, "bank"))
+        assert label_is_sent == without_ciphertexts(world.label_view(party))
+    assert plainly.known.sampled is None
+
+
+@pytest.mark.parametrize("seed", range(6))
 def test_what_the_label_party_is_sent_follows_from_what_it_may_learn(seed):
     world = World(seed)
     for party in PARTIES[1:]:
@@ -122,20 +141,21 @@ def test_a_choice_of_nodes_that_depends_on_labels_is_noticed(monkeypatch):
 def _as_if_honest(find):
     """Puts the larger sibling's histogram where the smaller one's is expected, by naming the pair the other way."""
 
-    def swapped(self, built):
+    def swapped(self, built, allowed=None):
         wanted = {self.level[slot] for slot in self.to_build()}
         self.pairs = [(p, *((a, b) if a in wanted else (b, a))) for p, a, b in self.pairs]
-        return find(self, built)
+        return find(self, built, allowed)
 
     return swapped
 
 
+@pytest.mark.parametrize("protocol", ["gbdt/predict", "gbdt/explain"])
 @pytest.mark.parametrize("seed", range(6))
-def test_what_a_prediction_sends_follows_from_the_directions(seed):
+def test_what_a_prediction_sends_follows_from_the_directions(seed, protocol):
     world = World(seed)
     fresh = data_of(seed + 100)
     given = {p: StepInputs(d.table, {"train": world.run[p].keep, **d.needs}) for p, d in fresh.items()}
-    transcript = CASES["gbdt/predict"].run(inputs=given).transcript
+    transcript = CASES[protocol].run(inputs=given).transcript
     tables = {p: take_rows(d.table, aligned_rows(d)) for p, d in fresh.items()}
     joined = np.hstack([world.binnings[p].transform(tables[p]) for p in PARTIES])
     directions = {
@@ -155,6 +175,7 @@ def test_an_evaluation_sends_nothing():
     """Its simulator is the empty transcript, for whatever it measures."""
     for seed in (1, 2):
         keep = World(seed).run["bank"].keep
-        run = CASES["evaluate"].run(inputs={"bank": StepInputs(None, {"train": keep})})
-        assert run.transcript == []
-        assert run["bank"].result["metrics"]
+        for name, told in (("evaluate", "metrics"), ("score/card", "points")):
+            run = CASES[name].run(inputs={"bank": StepInputs(None, {"train": keep})})
+            assert run.transcript == []
+            assert run["bank"].result[told]

@@ -29,7 +29,7 @@ from simulators.gbdt_vertical import Nonces, packed
 from parley.crypto import ahe
 from parley.crypto.ahe.base import Response
 from parley.crypto.ahe.paillier import PaillierPublicKey
-from parley.protocols.gbdt import predict, scheme, vertical
+from parley.protocols.gbdt import features_side, label_side, messages, predict, scheme
 from parley.protocols.gbdt.course import Splits
 from parley.protocols.gbdt.data import LabelData, part_data
 from parley.protocols.gbdt.jobs import VERTICAL
@@ -88,7 +88,7 @@ class World:
         self.y = (x[:, 0] + x[:, 1] + rng.normal(size=ROWS) > 0).astype(float)
         table = pa.table({f"x{k}": x[:, k] for k in range(COLUMNS)})
         rows = np.arange(ROWS, dtype=np.int64)
-        everything = np.ones(ROWS, dtype=bool)
+        everything = np.zeros(ROWS, dtype=np.uint8)
         self.features = part_data(table, rows, table.column_names, 32, everything)
         self.label = LabelData(part_data(table, rows, [], 32, everything), self.y)
         self.nonces = Nonces(self.n, rng)
@@ -98,7 +98,10 @@ class World:
         out = Seen()
         monkeypatch.setattr(scheme, "generate", lambda terms: self.key)
         monkeypatch.setattr(scheme, "decode_public", lambda raw, terms: self.public)
-        roles = {"l": lambda s: vertical.label(s, self.label), "f": lambda s: vertical.features(s, self.features)}
+        roles = {
+            "l": lambda s: label_side.label(s, self.label),
+            "f": lambda s: features_side.features(s, self.features),
+        }
         decrypted: list[tuple[np.ndarray, list[int], np.ndarray]] = []
         monkeypatch.setattr(self.key, "decrypt", self._decrypting(self.key.decrypt, decrypted))
         while min(len(out.gradients), len(out.answers)) < count:
@@ -106,8 +109,8 @@ class World:
             self.public.field.joined.clear()
             _, transcript = asyncio.run(one_run(CAST, PARAMS, roles, {}))
             for e in transcript:
-                if e.address.tag == vertical.Gradients.TAG and not e.last:
-                    cipher = vertical.Gradients.decode(e.body, {}).ciphertexts
+                if e.address.tag == messages.Gradients.TAG and not e.last:
+                    cipher = messages.Gradients.decode(e.body, {}).ciphertexts
                     out.gradients += zip(cipher, self.y.astype(int), strict=True)
             plain = [(r, m, s) for raw, ms, sums in decrypted for r, m, s in self._each(raw, ms, sums)]
             assert len(plain) == len(self.public.field.joined)

@@ -11,13 +11,15 @@ import dataclasses
 import numpy as np
 import pyarrow as pa
 import pytest
-from cases import BY_TREES, CASES, COLUMNS, columns, ids, many, people, scored, spenders, table, three
+from cases import BY_TREES, CASES, COLUMNS, columns, ids, many, of_regression, people, scored, spenders, table, three
 from vertical import split_inputs, use_plain
 
 from parley.protocols import registry
 from parley.protocols.kit import StepInputs
 from parley.protocols.kit.conformance import shape
 from parley.protocols.kit.local import Setting
+
+DRAWN = ("gbdt/vertical by gradient",)  # which rows come along decides the trees, and is learnt
 
 
 @pytest.fixture(autouse=True)
@@ -26,8 +28,9 @@ def plain(monkeypatch):
 
 
 def shape_of(name: str, inputs: dict[str, StepInputs]) -> list[tuple[object, ...]]:
-    """Of a run whose randomness is the operating system's."""
-    return shape(CASES[name].run(Setting(), inputs).transcript)
+    """Of a run whose randomness is the operating system's, unless what it decides is learnt."""
+    setting = CASES[name].setting() if name in DRAWN else Setting()
+    return shape(CASES[name].run(setting, inputs).transcript)
 
 
 # ---------------------------------------------------------------- what agrees
@@ -76,14 +79,14 @@ def other_targets() -> dict[str, StepInputs]:
     return split_inputs(moved(source).set_column(1, "y", pa.array(source.column("y").to_numpy() * 4)), *COLUMNS[:2])
 
 
-def predicted(data: dict[str, StepInputs]) -> dict[str, StepInputs]:
+def predicted(data: dict[str, StepInputs], by: str = "gbdt/vertical") -> dict[str, StepInputs]:
     """`data` scored by the model that was trained on it."""
-    run = CASES["gbdt/vertical"].run(Setting(), data)
+    run = CASES[by].run(Setting(), data)
     return {p: StepInputs(d.table, {"train": run[p].keep, **d.needs}) for p, d in data.items()}
 
 
-def of_regression() -> dict[str, StepInputs]:
-    return columns(classes=False, three_parties=False)
+def two(data: dict[str, StepInputs]) -> dict[str, StepInputs]:
+    return {p: data[p] for p in ("bank", "bureau")}
 
 
 def other_scores() -> dict[str, StepInputs]:
@@ -107,12 +110,24 @@ AGREE = {
     "psi/multi two": (people, other_people),
     "psi/vole": (people, other_people),
     "psi/vole one-sided": (people, other_people),
+    "psi/vole with a floor": (people, other_people),
+    "psi/vole below the floor": (people, other_people),
     BY_TREES: (many, lambda: many(10**6)),
     "gbdt/vertical": (columns, other_columns),
     "gbdt/vertical packed": (columns, other_columns),
+    "gbdt/vertical strict": (columns, other_columns),
+    "gbdt/vertical by gradient": (columns, other_columns),
+    "gbdt/vertical leaf-wise": (lambda: columns(three_parties=False), lambda: two(other_columns())),
     "gbdt/vertical regression": (of_regression, other_targets),
+    "gbdt/explain": (lambda: predicted(columns()), lambda: predicted(other_columns())),
     "gbdt/predict": (lambda: predicted(columns()), lambda: predicted(other_columns())),
+    "gbdt/score": (lambda: predicted(columns()), lambda: predicted(other_columns())),
+    "gbdt/score packed": (
+        lambda: predicted(of_regression(), "gbdt/vertical regression"),
+        lambda: predicted(other_targets(), "gbdt/vertical regression"),
+    ),
     "evaluate": (scored, other_scores),
+    "score/card": (scored, other_scores),
 }
 
 
@@ -177,9 +192,13 @@ DIFFER = {
     "sender.size of psi/vole": ("psi/vole one-sided", people, lambda: one_id_more("lab")),
     "receiver.size of psi/vole": ("psi/vole one-sided", many, lambda: with_more_ids(many(), "hospital", 40)),
     "outcome of psi/vole": ("psi/vole one-sided", lambda: common(0), lambda: common(1)),
+    "outcome of psi/vole with a floor": ("psi/vole below the floor", people, one_more_in_common),
     "own_splits, node_membership": ("gbdt/vertical", columns, other_trees),
+    "own_splits, tree_shape": ("gbdt/vertical strict", columns, other_trees),
     "row_count": ("gbdt/vertical", columns, fewer_rows),
     "feature_names": ("gbdt/vertical", columns, other_names),
+    "own_paths": ("gbdt/score", lambda: predicted(columns()), lambda: predicted(other_trees())),
+    "directions of gbdt/explain": ("gbdt/explain", lambda: predicted(columns()), lambda: predicted(fewer_rows())),
     "directions": ("gbdt/predict", lambda: predicted(columns()), lambda: predicted(fewer_rows())),
 }
 
@@ -198,6 +217,7 @@ def test_below_the_floor_and_one_sided_the_shape_does_not_tell_how_many_are_comm
     """Where the count is kept from the sender, it is kept from the relay too; the outcome is told to both."""
     assert shape_of("psi/ecdh one-sided", common(1)) == shape_of("psi/ecdh one-sided", common(3))
     assert shape_of("psi/ecdh below the floor", common(0)) == shape_of("psi/ecdh below the floor", common(2))
+    assert shape_of("psi/vole below the floor", common(0)) == shape_of("psi/vole below the floor", common(2))
     assert shape_of("psi/vole one-sided", common(1)) == shape_of("psi/vole one-sided", common(3))
     for way in ("ecdh", "vole"):
         name = f"psi/{way} one-sided"
@@ -214,5 +234,6 @@ def test_the_shape_does_not_tell_a_count_that_only_one_side_learns():
     assert shape_of("psi/sum to the sender", spenders()) == shape_of("psi/sum to the sender", none)
 
 
-def test_evaluation_has_no_shape_at_all():
-    assert shape_of("evaluate", scored()) == []
+@pytest.mark.parametrize("name", ["evaluate", "score/card"])
+def test_a_step_of_one_party_has_no_shape_at_all(name):
+    assert shape_of(name, scored()) == []

@@ -12,7 +12,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from vertical import split_inputs, train, use_plain
 
-from parley.protocols.gbdt.vertical import Gradients
+from parley.protocols.gbdt.messages import Gradients
 from parley.protocols.kit.local import Setting
 from parley.wire.errors import ParleyError
 
@@ -32,7 +32,9 @@ def split(table: pa.Table):
     [
         ("breast", 569, {"trees": 3}),
         ("default_credit", 3000, {"trees": 1}),
+        ("default_credit", 1000, {"trees": 2, "own_trees": 1, "growth": "leaf", "leaves": 4}),
         ("student", 395, {"trees": 2, "objective": "regression", "depth": 2}),
+        ("vehicle_scale", 300, {"trees": 1, "objective": "multi", "classes": 4, "depth": 2}),
     ],
 )
 def test_the_model_is_the_plain_runs(name, rows, params, monkeypatch):

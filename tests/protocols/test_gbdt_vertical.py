@@ -18,7 +18,9 @@ from parley.components.training.gbdt import Params as Growth
 from parley.components.training.gbdt import train as central
 from parley.components.training.objectives import Objective
 from parley.components.training.trees import Model
-from parley.protocols.gbdt.vertical import Directions, Gradients, Histograms, NodeGradients
+from parley.protocols.frame import frame_of
+from parley.protocols.gbdt.messages import Directions, Gradients, Histograms, NodeGradients
+from parley.protocols.kit import StepInputs
 from parley.protocols.kit import conformance as c
 from parley.protocols.kit.local import Setting
 from parley.wire.errors import ParleyError
@@ -106,7 +108,9 @@ def assert_same_trees(model: Model, oracle: Oracle) -> int:
 def test_every_split_is_the_oracles(name):
     task, classes, trees = SETS[name]
     table, inputs, features = case(name)
-    run = train(inputs, {"trees": trees, "objective": task, **({"classes": classes} if classes else {})})
+    run = train(
+        inputs, {"trees": trees, "objective": task, **({"classes": classes, "multi": "trees"} if classes else {})}
+    )
     model = model_of(run)
     bins, binning = binned(table, features)
     y = np.asarray(table.column("y"), dtype=float)
@@ -159,9 +163,13 @@ def test_each_party_keeps_exactly_its_own_splits():
 
 
 def test_names_are_told_only_when_shared():
-    for share, names in ((False, {"0", "1"}), (True, {"x2", "x3"})):
+    for share, names in ((False, {"#0", "#1"}), (True, {"x2", "x3"})):
         run = train(toy_inputs(False), {"trees": 2, "share_names": share})
         assert {f["feature"] for f in run["bank"].result["importance"] if f["party"] == "bureau"} <= names
+        mine = {f["feature"]: f["number"] for f in run["bank"].result["importance"] if f["party"] == "bank"}
+        assert mine.items() <= {"x0": 0, "x1": 1}.items()
+        theirs = [(f["feature"], f["number"]) for f in run["bank"].result["importance"] if f["party"] == "bureau"]
+        assert all(name == ("x2", "x3")[at] or name == f"#{at}" for name, at in theirs)
         assert ("gbdt.vertical.names/1" in {e.address.tag for e in run.transcript}) == share
 
 
@@ -202,6 +210,59 @@ def test_a_resumed_training_ends_with_the_same_model(extra):
         for key in ("tree", "node", "feature", "left"):
             np.testing.assert_array_equal(again[p].keep[key], whole[p].keep[key])
     assert len(again.transcript) < len(whole.transcript)
+
+
+def parted_inputs(part) -> dict:
+    """As an earlier step would leave rows in parts."""
+    return {
+        p: StepInputs(d.table, {"split": frame_of(d, p).with_part(np.asarray(part, dtype=np.uint8)).keep()})
+        for p, d in toy_inputs().items()
+    }
+
+
+def test_rows_that_an_earlier_step_parted_are_used_as_they_are():
+    part = np.arange(400) % 3
+    params = {"trees": 30, "early_stopping": 2}
+    run = train(parted_inputs(part), params)
+    keep, result = run["bank"].keep, run["bank"].result
+    assert (result["rows"], result["validation_rows"], result["watched"]) == (134, 133, "validation")
+    assert keep["part"].tolist() == part.tolist()
+    assert keep["validation"].tolist() == (part == 1).astype(int).tolist()
+    table, used = toy(), part == 0
+    columns = ["x0", "x1", "x2", "x3", "x4", "city"]
+    binning = fit_bins(table.filter(used), columns, 32)
+    bins, y = binning.transform(table), table.column("y").to_numpy()
+    expected = central(
+        bins[used],
+        y[used],
+        Growth(rounds=30, early_stopping=2),
+        spec=binning.spec,
+        objective=Objective("logistic"),
+        validation=(bins[part == 1], y[part == 1]),
+    )
+    assert model_of(run).to_dict() == expected.to_dict()
+    np.testing.assert_allclose(keep["scores"], expected.predict(bins), atol=1e-12)  # of the test rows too
+
+
+def test_rows_in_other_parts_at_one_party_are_noticed():
+    inputs = parted_inputs(np.arange(400) % 3)
+    other = parted_inputs((np.arange(400) + 1) % 3)
+    with pytest.raises(ParleyError) as e:
+        train({**inputs, "telco": other["telco"]}, {"trees": 1})
+    assert e.value.code == "protocol_violation"
+
+
+@pytest.mark.parametrize(
+    ("part", "params", "code"),
+    [
+        (np.zeros(400), {"early_stopping": 2}, "no_validation_rows"),
+        (np.full(400, 2), {}, "no_rows"),
+    ],
+)
+def test_parts_that_leave_nothing_to_do_are_refused(part, params, code):
+    with pytest.raises(ParleyError) as e:
+        train(parted_inputs(part), {"trees": 1, **params})
+    assert e.value.code == code
 
 
 def with_label(values) -> dict:
@@ -339,7 +400,7 @@ def test_parameters_and_columns_are_checked_before_anything_is_signed():
     from parley.protocols.kit import Cast
 
     cast = Cast(CAST2)
-    for raw in ({"scheme": "plain"}, {"early_stopping": 3}, {"classes": 3}, {"columns": {"nobody": []}}, {"lamda": 1}):
+    for raw in ({"scheme": "plain"}, {"classes": 3}, {"columns": {"nobody": []}}, {"lamda": 1}):
         with pytest.raises(ParleyError) as e:
             VERTICAL.validate({"label": "y", **raw}, cast)
         assert e.value.code == "bad_parameters"
@@ -363,8 +424,13 @@ def test_part_takes_rows_by_their_ids():
 
 @pytest.mark.parametrize(
     "params",
-    [{"subsample": 0.6, "column_sample": 0.7}, {"objective": "regression"}, {"objective": "multi", "classes": 2}],
-    ids=["samples", "regression", "classes"],
+    [
+        {"subsample": 0.6, "column_sample": 0.7},
+        {"objective": "regression"},
+        {"objective": "multi", "classes": 2},
+        {"objective": "multi", "classes": 2, "multi": "trees"},
+    ],
+    ids=["samples", "regression", "classes", "classes apart"],
 )
 def test_rows_packed_by_node_grow_the_same_model(params):
     whole = train(toy_inputs(), {"trees": 3, "depth": 4, "scale_bits": 20, **params})

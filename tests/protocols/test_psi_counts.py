@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from id_tables import brought, column, from_file
 from seeded import Seeded, Unshuffled
 from shared import need
-from tables import brought, column, from_file
 from vertical import use_plain
 
 from parley.crypto import curve

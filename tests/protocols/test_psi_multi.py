@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from id_tables import column, from_file, places
 from seeded import Unshuffled
 from shared import need
-from tables import column, from_file, places
 
 from parley.protocols.kit import Cast, StepInputs, run_local
 from parley.protocols.kit import conformance as c

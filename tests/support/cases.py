@@ -100,6 +100,7 @@ def table(rows: int = 24, seed: int = 2, classes: bool = True) -> pa.Table:
 
 COLUMNS = (["id", "y", "x0"], ["id", "x1", "x2"], ["id", "x3"])
 TRAIN = {"label": "y", "id": "id", "trees": 2, "depth": 2, "bins": 8, "share_names": True, "min_child_weight": 0.1}
+LEAVES = {"trees": 3, "own_trees": 1, "depth": 3, "growth": "leaf", "leaves": 4}
 CAST2 = {"label": "bank", "features": ["bureau"]}
 CAST3 = {"label": "bank", "features": ["bureau", "telco"]}
 
@@ -108,11 +109,24 @@ def columns(classes: bool = True, three_parties: bool = True) -> dict[str, StepI
     return split_inputs(table(classes=classes), *COLUMNS[: 3 if three_parties else 2])
 
 
-def trained() -> dict[str, StepInputs]:
+def of_regression() -> dict[str, StepInputs]:
+    return columns(classes=False, three_parties=False)
+
+
+def trained(by: str = "gbdt/vertical", data: dict[str, StepInputs] | None = None) -> dict[str, StepInputs]:
     """The inputs of a prediction: every party's part of a model, and its table."""
-    data = columns()
-    run = CASES["gbdt/vertical"].run(inputs=data)
+    data = data or columns()
+    run = CASES[by].run(inputs=data)
     return {p: StepInputs(d.table, {"train": run[p].keep, **d.needs}) for p, d in data.items()}
+
+
+def halves() -> dict[str, StepInputs]:
+    """The two halves of the common rows, from two steps."""
+    out = {}
+    for party, given in columns().items():
+        rows = np.asarray(given.needs["align"]["rows"])
+        out[party] = StepInputs(given.table, {"a": {"rows": rows[:10]}, "b": {"rows": rows[10:]}})
+    return out
 
 
 def scored() -> dict[str, StepInputs]:
@@ -121,6 +135,8 @@ def scored() -> dict[str, StepInputs]:
 
 PSI2 = {"receiver": "hospital", "sender": ["lab"]}
 BY_TREES = "psi/vole by trees"
+EVERYBODY = {"member": ["bank", "bureau", "telco"]}
+DECIDER = {"label": "bank", "member": ["bureau", "telco"]}
 LOOK = {"id": "id", "columns": ["spent"]}
 RING = {"member": ["hospital", "lab", "pharmacy"]}
 CASES = {
@@ -141,17 +157,52 @@ CASES = {
         Case("psi/multi two", "psi/multi", {"member": ["hospital", "lab"]}, {"id": "id"}, people),
         Case("psi/vole", "psi/vole", PSI2, {"id": "id"}, people),
         Case("psi/vole one-sided", "psi/vole", PSI2, {"id": "id", "result": "receiver"}, people),
+        Case("psi/vole with a floor", "psi/vole", PSI2, {"id": "id", "floor": 1}, people),
+        Case("psi/vole below the floor", "psi/vole", PSI2, {"id": "id", "floor": 3}, people),
         Case(BY_TREES, "psi/vole", PSI2, {"id": "id"}, many),
         Case("gbdt/vertical", "gbdt/vertical", CAST3, TRAIN, columns),
         Case("gbdt/vertical packed", "gbdt/vertical", CAST3, {**TRAIN, "scheme": "lattice"}, columns),
+        Case("gbdt/vertical strict", "gbdt/vertical", CAST3, {**TRAIN, "disclosure": "strict"}, columns),
         Case(
             "gbdt/vertical regression",
             "gbdt/vertical",
             CAST2,
             {**TRAIN, "objective": "regression", "validation": 0.2, "early_stopping": 1},
-            lambda: columns(classes=False, three_parties=False),
+            of_regression,
         ),
+        Case(
+            "gbdt/vertical by gradient",
+            "gbdt/vertical",
+            CAST3,
+            {**TRAIN, "goss": {"top": 0.3, "other": 0.3}},
+            columns,
+        ),
+        Case(
+            "gbdt/vertical leaf-wise",
+            "gbdt/vertical",
+            CAST2,
+            {**TRAIN, **LEAVES, "objective": "multi", "classes": 2},
+            lambda: columns(three_parties=False),
+        ),
+        Case("gbdt/explain", "gbdt/explain", CAST3, {"trees": 2, "depth": 2}, trained),
         Case("gbdt/predict", "gbdt/predict", CAST3, {"label": "y", "trees": 2, "depth": 2}, trained),
+        Case("gbdt/score", "gbdt/score", CAST3, {"label": "y", "trees": 2, "depth": 2}, trained),
+        Case(
+            "gbdt/score packed",
+            "gbdt/score",
+            CAST2,
+            {"trees": 2, "depth": 2, "scheme": "lattice"},
+            lambda: trained("gbdt/vertical regression", of_regression()),
+        ),
         Case("evaluate", "evaluate", {"label": "bank"}, {}, scored),
+        Case("prep/impute", "prep/impute", EVERYBODY, {"method": "median"}, columns),
+        Case("prep/encode", "prep/encode", EVERYBODY, {"method": "ordinal"}, columns),
+        Case("prep/scale", "prep/scale", EVERYBODY, {"exclude": ["id", "y"]}, columns),
+        Case("prep/transform", "prep/transform", EVERYBODY, {"do": "log1p", "columns": {"bank": ["x0"]}}, columns),
+        Case("prep/split", "prep/split", EVERYBODY, {"test": 0.25}, columns),
+        Case("prep/split by label", "prep/split", DECIDER, {"by": "stratified", "column": "y"}, columns),
+        Case("prep/sample", "prep/sample", DECIDER, {"column": "y", "shares": {"0": 0.5, "1": 3}}, columns),
+        Case("prep/union", "prep/union", EVERYBODY, {}, halves),
+        Case("score/card", "score/card", {"label": "bank"}, {}, scored),
     )
 }

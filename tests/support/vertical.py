@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
+from parley.components.features.pipeline import Transform
 from parley.crypto.ahe.base import Bins, Ciphertexts, Counts, Ints, Layout, Raw, Response, Sums
 from parley.crypto.ahe.plain import PlainPublicKey, PlainSecretKey
 from parley.crypto.errors import CryptoError
@@ -23,15 +27,19 @@ CAST3 = {"label": "bank", "features": ["bureau", "telco"]}
 def use_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trains on plain fakes, which no parameter of a job can name: one for each kind of scheme."""
     made = {"paillier": PlainSecretKey, "lattice": PackedSecretKey}
-    monkeypatch.setattr(scheme, "generate", lambda terms: made[terms.params.scheme](2))
+    monkeypatch.setattr(scheme, "generate", lambda terms: made[terms.params.scheme](_channels(terms)))
     monkeypatch.setattr(scheme, "decode_public", _decode_plain)
     monkeypatch.setattr(psi_sum, "generate", lambda params: PlainSecretKey(2))
     monkeypatch.setattr(psi_sum, "decode_public", _decode_plain_sum)
 
 
+def _channels(terms: scheme.Terms) -> int:
+    return terms.params.layout(1).channels
+
+
 def _decode_plain(raw: bytes, terms: scheme.Terms) -> PlainPublicKey:
     """As strict as the real ones: a key that is not the one expected is refused."""
-    if raw != PlainPublicKey(2).encode():
+    if raw != PlainPublicKey(_channels(terms)).encode():
         raise ValueError("the public key is not of the agreed scheme and size")
     return PackedPublicKey.decode(raw) if terms.params.scheme == "lattice" else PlainPublicKey.decode(raw)
 
@@ -82,6 +90,26 @@ class PackedSecretKey(PlainSecretKey):
         if raw.shape != (count, 8 * layout.channels):
             raise CryptoError("bad_ciphertext", "a response of another size")
         return Response(raw, count)
+
+
+@dataclass(frozen=True)
+class Times(Transform):
+    """A preparation for tests: one column times a number."""
+
+    kind = "times"
+    column: str
+    factor: float
+
+    def apply(self, table: pa.Table) -> pa.Table:
+        at = table.column_names.index(self.column)
+        return table.set_column(at, self.column, pa.array(table.column(at).to_numpy() * self.factor))
+
+    def to_dict(self) -> dict[str, object]:
+        return {"column": self.column, "factor": self.factor}
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> Times:
+        return cls(**record)
 
 
 def with_rows(table: pa.Table) -> pa.Table:

@@ -1,7 +1,7 @@
 """The other side: sums under a peer's key, by bin and by feature, and their release.
 
 Guarantee: nothing leaves but `reply`'s bytes, and every reply polynomial got a fresh encryption of zero (one u for at
-most eight polynomials, each with a key element of its own) and uniform noise on each of its sums before anything
+most eight polynomials, each with a key element of its own) and noise of its own on each of its sums before anything
 else; the plan's count of outputs is kept. A batch number is taken once. There is no switch.
 Not guaranteed: hiding how many bins and rows there are; a defence against an owner that encrypts marks.
 """

@@ -5,11 +5,14 @@ owner sees of the other side's bins beyond the sums is within `distance_bits` of
 Not guaranteed: that the declared outputs are not exceeded; whoever releases counts them.
 
 Where the figure comes from. A released coefficient carries the error d = sum of fresh errors + e_p u - e' s + e'',
-and uniform noise on [-2^F, 2^F) drawn for it alone. Of the fresh errors there is one for each row and each feature that
-has a bin in the coefficient's polynomial, at most max_rows * sharing, so that the variance of d is
-10.5 (max_rows * sharing + 4 N / 3 + 1).
-For every value of d the distance to the same without d is |d| / 2^(F+1); its mean is at most sigma / 2^(F+1), which
-bounds the distance jointly with all errors, known to the owner or not; over the outputs these add up.
+and noise U drawn for it alone: the sum of four uniform numbers of 2^(F-1) values, centred, so within 2^F. Of the fresh
+errors there is one for each row and each feature that has a bin in the coefficient's polynomial, at most
+max_rows * sharing, so that the variance of d is 10.5 (max_rows * sharing + 4 N / 3 + 1).
+For every value of d, U + d and U differ in squared Hellinger distance by at most d^2 I / 8, I the Fisher information of
+U, 3.1158 / 2^(2F-2); the outputs' noises are independent, so over k of them these add up, and the statistical distance
+is at most sqrt(I sum d^2) / 2. Its mean over the errors, at most sigma sqrt(I k) / 2, bounds the distance jointly with
+all errors, known to the owner or not. Which sums are asked for follows from exact sums and not from errors.
+A single uniform number has no such I: its distances add up as k and not as sqrt(k).
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from parley.crypto.errors import CryptoError
 ERROR_VARIANCE: Final = 10.5  # centred binomial of 2 * 21 bits
 FLOOR: Final = 40
 CHANNELS: Final = 64
+INFORMATION: Final = 3.1158  # Fisher information of a sum of four uniform variables of width 1
 TAIL: Final = 12.0  # standard deviations that are provided for: below 2^-100
 
 
@@ -84,7 +88,7 @@ class Plan:
 
     @cached_property
     def flood(self) -> int:
-        """F: noise is uniform in [-2^F, 2^F). At most a quarter of a step, less where rounding needs the room."""
+        """F: noise lies in [-2^F, 2^F). At most a quarter of a step, less where rounding needs the room."""
         switched = math.prod(self.profile.primes[1:])
         rounding = TAIL * math.sqrt((self.profile.n * 2 / 3 + 1) / 12) + 1
         room = 0.44 * 2.0**self.delta - rounding * switched - TAIL * self.sigma
@@ -92,7 +96,7 @@ class Plan:
 
     @cached_property
     def sigma(self) -> float:
-        """Standard deviation of a released coefficient's error before the uniform noise."""
+        """Standard deviation of a released coefficient's error before the noise that drowns it."""
         return math.sqrt(ERROR_VARIANCE * (self.terms + 4 * self.profile.n / 3 + 1))
 
     @property
@@ -103,7 +107,8 @@ class Plan:
     @cached_property
     def distance_bits(self) -> float:
         """-log2 of the statistical distance of the whole run."""
-        return self.flood + 1 - math.log2(self.sigma) - math.log2(self.outputs)
+        information = INFORMATION / 2.0 ** (2 * self.flood - 2)
+        return 1 - math.log2(self.sigma * math.sqrt(information * self.outputs))
 
     @cached_property
     def factor(self) -> int:
@@ -118,7 +123,7 @@ class Plan:
         """32 bytes that name plan and context; every key, message and reply carries them."""
         numbers = (self.profile.n, *self.profile.primes, self.x, self.layout.channels, self.layout.bound)
         numbers += (self.layout.max_rows, self.delta, self.flood, self.outputs, self.sharing, int(self.packed))
-        text = "parley.lattice/1 " + " ".join(map(str, numbers))
+        text = "parley.lattice/2 " + " ".join(map(str, numbers))
         return hashlib.sha256(hashlib.sha256(text.encode()).digest() + hashlib.sha256(context).digest()).digest()
 
     def describe(self) -> str:

@@ -14,11 +14,11 @@ import gmpy2
 import numpy as np
 from simulators.envelopes import MadeUp
 
+from parley.components.training.growing import CLOSED
 from parley.components.training.trees import Model, Tree
-from parley.protocols.gbdt import vertical as v
+from parley.protocols.gbdt import messages as v
 from parley.protocols.gbdt.course import Splits
 from parley.protocols.gbdt.data import groups
-from parley.protocols.gbdt.grow import CLOSED
 
 Place = tuple[int, int]  # tree, level
 
@@ -26,13 +26,17 @@ Place = tuple[int, int]  # tree, level
 @dataclass(frozen=True)
 class Learnt:
     """`node_membership`, `trees`, `row_count` and the layout of what is agreed: for each tree its open nodes by level,
-    and for each (tree, level) the node (n,) of every row."""
+    and for each (tree, level) the node (n,) of every row; `sampled` are each tree's rows, `large_gradient_rows`."""
 
     rows: int
     depth: int
     kept: list[int]
     opened: list[list[list[int]]]
     node: dict[Place, np.ndarray] = field(repr=False)
+    sampled: list[np.ndarray] | None = None
+
+    def sample(self, tree: int) -> np.ndarray:
+        return np.arange(self.rows) if self.sampled is None else self.sampled[tree]
 
     def slots(self, tree: int, level: int) -> np.ndarray:
         out = np.full(self.rows, CLOSED, dtype=np.uint16)
@@ -44,7 +48,8 @@ class Learnt:
         """The root, or of each two siblings the one with fewer rows."""
         if level == 0:
             return np.array([0], dtype=np.uint16)
-        sizes = [int(np.sum(self.node[tree, level] == node)) for node in self.opened[tree][level]]
+        at = self.node[tree, level][self.sample(tree)]
+        sizes = [int(np.sum(at == node)) for node in self.opened[tree][level]]
         pairs = range(0, len(sizes), 2)
         return np.array([at + (sizes[at] > sizes[at + 1]) for at in pairs], dtype=np.uint16)
 
@@ -78,7 +83,11 @@ def features_is_sent(known: Learnt, splits: Splits, n_bins: Sequence[int], publi
     out.one(v.Key(public, known.rows, 0))
     width = max(n_bins)
     for t, kept in enumerate(known.kept):
-        chunks = [v.Gradients(zeros(min(v.CHUNK, known.rows - a))) for a in range(0, known.rows, v.CHUNK)]
+        size = known.sample(t).size
+        if known.sampled is not None:
+            flags = np.isin(np.arange(known.rows), known.sample(t))
+            out.one(v.Sampled(np.packbits(flags)), tree=t)
+        chunks = [v.Gradients(zeros(min(v.CHUNK, size - a))) for a in range(0, size, v.CHUNK)]
         out.stream(v.Gradients, chunks, tree=t)
         for level in range(known.depth):
             opened = known.opened[t][level]
@@ -106,7 +115,13 @@ def label_is_sent(known: Learnt, model: Model, shape, names: list[str], start: i
     `shape` is (bins of each feature, which are categories), `start` the party's first joined feature."""
     n_bins, categorical = shape
     out = MadeUp()
-    out.one(v.Shape(np.array(n_bins, dtype=np.uint32), np.array(categorical, dtype=np.uint8)))
+    out.one(
+        v.Shape(
+            np.array(n_bins, dtype=np.uint32),
+            np.array(categorical, dtype=np.uint8),
+            np.zeros(len(n_bins), dtype=np.int8),
+        )
+    )
     if names:
         out.one(v.Names(names))
     for t, (tree,) in enumerate(model.rounds):
