@@ -63,8 +63,8 @@ from parley.protocols.kit import (
     array,
     message,
 )
-from parley.protocols.psi.columns import KeyParams, check_keys, column_of
-from parley.protocols.psi.ids import IdColumn, matches
+from parley.protocols.psi.columns import check_keys, column_of
+from parley.protocols.psi.ids import IdColumn, KeyParams, matches
 from parley.protocols.psi.points import (
     Indices,
     Ints,
@@ -126,7 +126,7 @@ class Trace(Message):
 
 
 class Params(KeyParams):
-    """The id column; `floor`: fewer common records give nobody any position."""
+    """The key, as in parley.protocols.psi.ids; `floor`: fewer common records give nobody any position."""
 
     floor: int | None = Field(default=None, ge=1, le=1 << 40)
 

@@ -63,8 +63,8 @@ from parley.protocols.kit import (
     array,
     message,
 )
-from parley.protocols.psi.columns import KeyParams, check_keys, column_of, column_of_all
-from parley.protocols.psi.ids import IdColumn, matches
+from parley.protocols.psi.columns import check_keys, column_of, column_of_all
+from parley.protocols.psi.ids import IdColumn, KeyParams, matches
 from parley.protocols.psi.points import (
     Ints,
     PointRows,
@@ -134,8 +134,9 @@ class Total(Message):
 
 
 class Params(KeyParams):
-    """The id column; `value`: the sender's column, with its unit (`decimals`) and range (`max_value`).
+    """The key, as in parley.protocols.psi.ids; `value`: the sender's column of numbers.
 
+    `decimals`: its unit is 10^-decimals; `max_value`: no value is larger, nor smaller than its negative.
     `repeated`: of rows with one id at the sender, the `first` one counts, or all of them `add` up (their sum is in the
     range, too). `floor`: a sum over fewer ids is not made. `key_bits`: of Paillier's modulus.
     """
