@@ -17,6 +17,7 @@ from parley.protocols.kit import Cast, StepInputs, run_local
 from parley.protocols.kit import conformance as c
 from parley.protocols.kit.local import Setting
 from parley.protocols.psi import multi, points
+from parley.protocols.psi.ids import matches
 from parley.protocols.psi.multi import MULTI, Closing, Common, Hint, Ring, Trace
 from parley.wire.errors import ParleyError
 
@@ -249,3 +250,28 @@ def test_where_a_common_record_lies_at_another_member_shows_only_without_the_shu
         hits[how] = int(np.sum(shown == np.array(truth)))
     assert hits["as it was"] == 30
     assert hits["shuffled"] < 10  # half a hit by chance; ten or more has p < 1e-9
+
+
+def test_members_who_pool_count_what_their_sets_share_and_do_not_see_which(monkeypatch):
+    """What the page says of two who pool: a number. The honest member's shuffle is what hides the places."""
+    data = inputs([str(i) for i in range(40)], ["7"], [str(i) for i in range(0, 40, 2)])
+    named = {}
+    for how, kind in (("shuffled", {}), ("as it was", {p: Unshuffled(p) for p in NAMES[:3]})):
+        held: dict[str, np.ndarray] = {}
+        turn = multi._turn
+
+        async def kept(s, ids, turn=turn, held=held):
+            turned = await turn(s, ids)
+            held[s.me] = turned.held
+            return turned
+
+        monkeypatch.setattr(multi, "_turn", kept)
+        run(data, Setting(rngs=kind))
+        monkeypatch.setattr(multi, "_turn", turn)
+        # bo holds cy's set and cy holds ada's: who pools these two knows how many ids ada and cy share.
+        found = matches(held["cy"], held["bo"])
+        assert (len(held["cy"]), len(held["bo"])) == (40, 20)
+        assert np.count_nonzero(found >= 0) == 20
+        named[how] = int(np.sum(np.flatnonzero(found >= 0) % 2 == 0))
+    assert named["as it was"] == 20
+    assert named["shuffled"] < 20  # all twenty by chance: one in 1.4e11
