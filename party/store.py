@@ -174,6 +174,13 @@ class Store:
         item = self._item(select(t.outputs.c.item).where(t.outputs.c.job == job, t.outputs.c.step == step))
         return None if item is None else decode(self._vault.get(item))
 
+    def outputs(self) -> list[tuple[str, str]]:
+        """(job, step) of every output there is, by name."""
+        c = t.outputs.c
+        with self.transaction() as connection:
+            rows = connection.execute(select(c.job, c.step).order_by(c.job, c.step))
+            return [(str(job), str(step)) for job, step in rows]
+
     def forget_checkpoints(self, job: str) -> None:
         """Drop a finished job's checkpoints and delivered events; outputs stay."""
         with self.transaction() as c:

@@ -13,7 +13,7 @@ if grep -nE '://|@|^--|^-e' "$out"; then
   exit 1
 fi
 {
-  echo "# Exact versions of the core and the extras dev (ckks, postgres, demo, test, build), resolved for Python 3.11."
+  echo "# Exact versions of the core and the extras dev (ckks, postgres, demo, export, test, build), resolved for Python 3.11."
   echo "# Made by \`make lock\`; installed with \`pip install --no-deps -r requirements.lock\`."
   grep -E '^[A-Za-z0-9]' "$out"
 } >requirements.lock.new

@@ -104,7 +104,7 @@ class Characteristic:
 
 
 @dataclass(frozen=True)
-class Card:
+class Scorecard:
     """Points per bin, and `base` points of the intercept: 0 where another party holds it."""
 
     scaling: Scaling
@@ -146,25 +146,25 @@ class Card:
         return {"version": _VERSION, **asdict(self)}
 
     @classmethod
-    def from_dict(cls, record: object) -> Card:
-        """The card that `to_dict` wrote; DataError `bad_card` for anything else."""
+    def from_dict(cls, record: object) -> Scorecard:
+        """The card that `to_dict` wrote; DataError `bad_scorecard` for anything else."""
         keys = {"version", "scaling", "base", "characteristics"}
         if not isinstance(record, dict) or set(record) != keys or record["version"] != _VERSION:
-            raise DataError("bad_card", "this is not a scorecard of a known version")
+            raise DataError("bad_scorecard", "this is not a scorecard of a known version")
         try:
             characteristics = tuple(_characteristic(c) for c in record["characteristics"])
             return cls(Scaling(**record["scaling"]), _number(record["base"]), characteristics)
         except (KeyError, TypeError, ValueError):
-            raise DataError("bad_card", "a part of the scorecard is missing or of the wrong type") from None
+            raise DataError("bad_scorecard", "a part of the scorecard is missing or of the wrong type") from None
 
 
-def make_card(
+def make_scorecard(
     features: Mapping[str, tuple[float, Sequence[str], Sequence[float]]],
     intercept: float | None,
     scaling: Scaling,
     *,
     whole: bool = False,
-) -> Card:
+) -> Scorecard:
     """A party's card: feature -> (coefficient, labels of its bins (B,), their values (B,)).
 
     `intercept` is None where another party holds it, and with it the base points. With `whole`, every number of points
@@ -184,7 +184,7 @@ def make_card(
         attributes = tuple(Attribute(b, v, points(coefficient * v)) for b, v in zip(labels, values, strict=True))
         made.append(Characteristic(name, coefficient, attributes))
     base = 0.0 if intercept is None else scaling.offset + scaling.slope * intercept
-    return Card(scaling, float(round(base)) if whole else base, tuple(made))
+    return Scorecard(scaling, float(round(base)) if whole else base, tuple(made))
 
 
 def bin_labels(column: ColumnBins) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from parley.commands import model
 from parley.commands.common import Home, Json, kind_home, out, table
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Run one data owner's node.", no_args_is_help=True, rich_markup_mode=None)
 data_app = typer.Typer(help="The party's own tables.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
+app.add_typer(model.app, name="model")
 
 
 def _open(home: Path | None) -> PartyHome:
@@ -174,6 +176,21 @@ def approve(
     _open(home).store.decide(job, not deny)
     word = "denied" if deny else "approved"
     out({"job": job, "decision": word}, as_json, f"{job} is {word}.")
+
+
+@app.command()
+def budgets(home: Home = None, as_json: Json = False) -> None:
+    """How often each party has probed each dataset by an intersection, and how often it still may."""
+    ours = _open(home)
+    limit = ours.policy().document.intersections.runs
+    facts = [
+        {"party": f.name, "dataset": f.dataset, "snapshot": str(f.snapshot), "used": f.used, "allowed": limit,
+         "left": max(0, limit - f.used)}
+        for f in ours.budgets.all()
+    ]  # fmt: skip
+    columns = ["party", "dataset", "snapshot", "used", "left"]
+    words = table(columns, [[f[c] for c in columns] for f in facts]) if facts else "No intersection has run here."
+    out({"allowed": limit, "probes": facts}, as_json, words)
 
 
 @app.command()

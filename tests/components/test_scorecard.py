@@ -16,7 +16,7 @@ from parley.components.errors import DataError
 from parley.components.features import fit_bins
 from parley.components.lakehouse import load_file
 from parley.components.training.metrics_points import bands
-from parley.components.training.scorecard import Card, Scaling, bin_labels, make_card
+from parley.components.training.scorecard import Scaling, Scorecard, bin_labels, make_scorecard
 
 RNG = np.random.default_rng(4)
 
@@ -49,7 +49,7 @@ def test_points_stay_within_their_limits_also_for_certain_scores() -> None:
 
 
 @lru_cache
-def model(parties: int = 2) -> tuple[list[Card], np.ndarray, np.ndarray]:
+def model(parties: int = 2) -> tuple[list[Scorecard], np.ndarray, np.ndarray]:
     """A real logistic model on WOE of binned columns: cards by party, codes (n, F), log odds (n,)."""
     table = load_file(need("data/default_credit_hetero_guest.csv"))
     names = [c for c in table.column_names if c.startswith("x")][:6]
@@ -68,7 +68,7 @@ def model(parties: int = 2) -> tuple[list[Card], np.ndarray, np.ndarray]:
         features = {
             names[f]: (float(fitted.coef_[0, f]), bin_labels(binning.columns[f]), woe[f].tolist()) for f in mine
         }
-        cards.append(make_card(features, float(fitted.intercept_[0]) if 0 in mine else None, Scaling()))
+        cards.append(make_scorecard(features, float(fitted.intercept_[0]) if 0 in mine else None, Scaling()))
     return cards, codes, fitted.decision_function(x)
 
 
@@ -83,7 +83,7 @@ def test_the_parts_of_two_parties_add_up_to_the_score_of_the_whole_model() -> No
 
 def test_whole_points_are_off_by_half_a_point_each_at_most() -> None:
     features = {f"f{k}": (0.3 * k + 0.1, ["a", "b", "missing"], [-0.7, 0.4, 0.0]) for k in range(5)}
-    exact, rounded = (make_card(features, -1.2, Scaling(), whole=w) for w in (False, True))
+    exact, rounded = (make_scorecard(features, -1.2, Scaling(), whole=w) for w in (False, True))
     codes = RNG.integers(0, 3, size=(200, 5))
     gap = np.abs(exact.score(codes) - rounded.score(codes))
     assert 0 < gap.max() <= 3.0
@@ -93,7 +93,7 @@ def test_whole_points_are_off_by_half_a_point_each_at_most() -> None:
 def test_reasons_are_the_features_that_cost_most() -> None:
     two = ["lo", "hi"]
     features = {"a": (1.0, two, [-1.0, 1.0]), "b": (2.0, two, [-1.0, 1.0]), "c": (0.5, two, [0.2, 0.1])}
-    card = make_card(features, 0.0, Scaling())
+    card = make_scorecard(features, 0.0, Scaling())
     slope = 20 / math.log(2)
     which, lost = card.reasons(np.array([[1, 1, 0], [0, 0, 1], [1, 0, 1]]), 2)
     assert which.tolist() == [[1, 0], [-1, -1], [0, -1]]
@@ -105,7 +105,7 @@ def test_reasons_are_the_features_that_cost_most() -> None:
 
 def test_a_card_is_read_back_exactly_and_nothing_else_is() -> None:
     (card, _), codes, _ = model()
-    again = Card.from_dict(json.loads(json.dumps(card.to_dict())))
+    again = Scorecard.from_dict(json.loads(json.dumps(card.to_dict())))
     assert again == card
     for key, value in (
         ("version", 9),
@@ -114,8 +114,8 @@ def test_a_card_is_read_back_exactly_and_nothing_else_is() -> None:
         ("scaling", {"x": 1}),
         ("more", 1),
     ):
-        with pytest.raises(DataError, match="bad_card"):
-            Card.from_dict({**card.to_dict(), key: value})
+        with pytest.raises(DataError, match="bad_scorecard"):
+            Scorecard.from_dict({**card.to_dict(), key: value})
     with pytest.raises(DataError, match="bad_bins"):
         card.parts(codes)
     with pytest.raises(DataError, match="bad_bins"):
@@ -131,7 +131,7 @@ def test_labels_name_every_bin() -> None:
         ["any", "missing"],
     ]
     with pytest.raises(DataError, match="bad_parameter"):
-        make_card({"x": (1.0, ["a"], [1.0, 2.0])}, 0.0, Scaling())
+        make_scorecard({"x": (1.0, ["a"], [1.0, 2.0])}, 0.0, Scaling())
 
 
 def test_bands_count_every_row_and_hold_a_cell_each() -> None:

@@ -149,12 +149,13 @@ def _as_if_honest(find):
     return swapped
 
 
+@pytest.mark.parametrize("protocol", ["gbdt/predict", "gbdt/explain"])
 @pytest.mark.parametrize("seed", range(6))
-def test_what_a_prediction_sends_follows_from_the_directions(seed):
+def test_what_a_prediction_sends_follows_from_the_directions(seed, protocol):
     world = World(seed)
     fresh = data_of(seed + 100)
     given = {p: StepInputs(d.table, {"train": world.run[p].keep, **d.needs}) for p, d in fresh.items()}
-    transcript = CASES["gbdt/predict"].run(inputs=given).transcript
+    transcript = CASES[protocol].run(inputs=given).transcript
     tables = {p: take_rows(d.table, aligned_rows(d)) for p, d in fresh.items()}
     joined = np.hstack([world.binnings[p].transform(tables[p]) for p in PARTIES])
     directions = {
@@ -174,6 +175,7 @@ def test_an_evaluation_sends_nothing():
     """Its simulator is the empty transcript, for whatever it measures."""
     for seed in (1, 2):
         keep = World(seed).run["bank"].keep
-        run = CASES["evaluate"].run(inputs={"bank": StepInputs(None, {"train": keep})})
-        assert run.transcript == []
-        assert run["bank"].result["metrics"]
+        for name, told in (("evaluate", "metrics"), ("score/card", "points")):
+            run = CASES[name].run(inputs={"bank": StepInputs(None, {"train": keep})})
+            assert run.transcript == []
+            assert run["bank"].result[told]
