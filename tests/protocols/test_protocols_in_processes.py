@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -49,3 +51,17 @@ def test_align_train_predict_and_evaluate_in_processes():
     found = step("evaluate", {"label": ("bank",)}, needs, {})["bank"].result
     assert found["metrics"]["training"]["auc"] > 0.8
     json.dumps(found, allow_nan=False)
+
+
+def test_a_step_process_converts_values_without_importing_pandas():
+    """Without the hook the same conversions do import it, where it is installed: else this would prove nothing."""
+    use = "import sys, numpy as np, pyarrow as pa; from parley.protocols.kit import child; {}"
+    use += "pa.array(np.arange(3)), pa.array(['x', None]), pa.scalar(1), pa.table({{'b': [1.5]}});"
+    use += "print('pandas' in sys.modules, end=' '); import pandas; print(pandas.DataFrame({{'a': [1]}}).shape)"
+    said = {}
+    for hook in ("child._arrow_without_pandas();", ""):
+        ran = subprocess.run(
+            [sys.executable, "-P", "-c", use.format(hook)], capture_output=True, text=True, timeout=120
+        )
+        said[hook] = ran.stdout.strip()
+    assert list(said.values()) == ["False (1, 1)", "True (1, 1)"]
