@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from parley.party.home import PartyHome
 
 BUNDLE = "bundle/1"
-MARKS = ({"model", "binning"}, {"left", "binning"}, {"linear"})
+MARKS = ({"model", "binning"}, {"left", "binning"}, {"linear", "columns", "weights"})
 PARTS = {0: "training", 1: "validation", 2: "test"}
 KINDS = {
     LabelTrees: "trees with the label party's own splits and all leaf weights",
