@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from parley.protocols.kit import Flow
     from parley.wire.jobspec import JobSpec, StepSpec
 
-RED = frozenset({"individual_updates", "rows"})
+RED = frozenset({"individual_updates", "rows", "matched_values"})
 BYTES_PER_SECOND = 1_000_000
 
 

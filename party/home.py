@@ -28,7 +28,7 @@ from parley.wire.tls import KeyPair
 
 if TYPE_CHECKING:
     from parley.party.data import Datasets
-    from parley.party.ledger import Ledger
+    from parley.party.ledger import Budgets, Ledger
     from parley.party.peers import Peers
     from parley.party.policy import Policy
     from parley.party.store import Store
@@ -140,6 +140,12 @@ class PartyHome:
         return Ledger(self.path / "ledger.db", self.vault)
 
     @cached_property
+    def budgets(self) -> Budgets:
+        from parley.party.ledger import Budgets
+
+        return Budgets(self.path / "budgets.db")
+
+    @cached_property
     def datasets(self) -> Datasets:
         from parley.party.data import Datasets
 
@@ -189,7 +195,7 @@ class PartyHome:
 
     def close(self) -> None:
         """Let go of databases and warehouse, as far as they were opened."""
-        for part in ("ledger", "store", "datasets"):
+        for part in ("ledger", "budgets", "store", "datasets"):
             held = self.__dict__.pop(part, None)
             if held is not None:
                 held.close()

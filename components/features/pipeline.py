@@ -24,7 +24,16 @@ MAX_CHAIN = 1000
 _VERSION = 1
 
 KINDS: dict[str, tuple[str, str]] = {
+    "bin_index": ("parley.components.features.shape", "BinIndex"),
+    "cast": ("parley.components.features.shape", "Cast"),
+    "clip": ("parley.components.features.scale", "Clip"),
     "columns": ("parley.components.features.pipeline", "Columns"),
+    "impute": ("parley.components.features.impute", "Impute"),
+    "one_hot": ("parley.components.features.encode", "OneHot"),
+    "ordinal": ("parley.components.features.encode", "Ordinal"),
+    "power": ("parley.components.features.shape", "Power"),
+    "rename": ("parley.components.features.shape", "Rename"),
+    "scale": ("parley.components.features.scale", "Scale"),
 }
 
 
@@ -123,9 +132,10 @@ def numeric_columns(table: pa.Table, names: Sequence[str] | None = None) -> list
 
 
 def _transform(entry: Any) -> Transform:
-    if not isinstance(entry, dict) or entry.get("kind") not in KINDS:
+    kind = entry.get("kind") if isinstance(entry, dict) else None
+    if type(kind) is not str or kind not in KINDS:
         raise bad_transform("chain")
-    module, name = KINDS[entry["kind"]]
+    module, name = KINDS[kind]
     found = getattr(importlib.import_module(module), name)
     made = found.from_dict({k: v for k, v in entry.items() if k != "kind"})
     assert isinstance(made, Transform)

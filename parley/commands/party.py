@@ -179,6 +179,21 @@ def approve(
 
 
 @app.command()
+def budgets(home: Home = None, as_json: Json = False) -> None:
+    """How often each party has probed each dataset by an intersection, and how often it still may."""
+    ours = _open(home)
+    limit = ours.policy().document.intersections.runs
+    facts = [
+        {"party": f.name, "dataset": f.dataset, "snapshot": str(f.snapshot), "used": f.used, "allowed": limit,
+         "left": max(0, limit - f.used)}
+        for f in ours.budgets.all()
+    ]  # fmt: skip
+    columns = ["party", "dataset", "snapshot", "used", "left"]
+    words = table(columns, [[f[c] for c in columns] for f in facts]) if facts else "No intersection has run here."
+    out({"allowed": limit, "probes": facts}, as_json, words)
+
+
+@app.command()
 def ledger(
     job: Annotated[str | None, typer.Argument()] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Check the chain from its first line.")] = False,

@@ -159,8 +159,23 @@ def _correlation(party: str, result: dict[str, Any]) -> tuple[tuple[str, ...], t
     return (names, matrix) if whole else None
 
 
+ATTACKS = {
+    "auc": "labels from where rows sat in the trees, AUC (0.5 finds none)",
+    "nmi": "groups of rows that sat together against labels, NMI (0 finds none)",
+    "splits_auc": "labels from the sides of its own winning splits, AUC",
+    "splits_nmi": "groups of rows by its own winning splits against labels, NMI",
+}
+
+
 def _leakage(party: str, result: dict[str, Any]) -> dict[str, float]:
-    return {str(k): number(v) for k, v in result["leakage"].items()}
+    """Figures by attack; those of a training stand by features party, beside how many rows and trees they are of."""
+    out: dict[str, float] = {}
+    for name, found in result["leakage"].items():
+        if isinstance(found, dict):
+            out |= {f"{name}: {words}": number(found[key]) for key, words in ATTACKS.items() if key in found}
+        else:
+            out[str(name)] = number(found)
+    return out
 
 
 def _points(party: str, result: dict[str, Any]) -> tuple[dict[str, Any], ...] | None:

@@ -25,8 +25,9 @@ protocols:
 # The weakest adversary model accepted: semi-honest or malicious.
 security: semi-honest
 
-# What others may learn. `individual_updates` (one party's update, gradient or activation in clear) and `rows` are
-# never covered by a *; to allow one of them, take it out of deny and write its full name into allow.
+# What others may learn. `individual_updates` (one party's update, gradient or activation in clear), `rows`, and
+# `matched_values` (columns of the records that a lookup found) are never covered by a *; to allow one of them, take it
+# out of deny and write its full name into allow.
 disclosures:
   allow: ["*"]
   deny: [individual_updates, rows]
@@ -41,4 +42,15 @@ purposes:
 
 # A dataset with fewer rows is not offered: statistics over a few people speak about each of them.
 min_rows: 100
+
+# Intersections are the protocols by which another party learns which or how many of its records are in a dataset of
+# this party's too. `runs`: how often one party may probe one dataset, every attempt counted (a replaced dataset counts
+# anew; `parley party budgets` shows what is left). `min_size`: rows that a probing party brings at least. `floor`: the
+# least floor that a step must have, under which nobody gets positions; 0 asks for none, and anything else refuses
+# protocols without a floor.
+intersections:
+  min_size: 1
+  runs: 100
+  per: receiver_dataset
+  floor: 0
 """

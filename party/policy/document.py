@@ -36,6 +36,16 @@ class Rule(BaseModel):
         return any(fnmatchcase(name, p) for p in self.deny)
 
 
+class Intersections(BaseModel):
+    """What other parties may ask of this party's datasets by intersecting with them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    min_size: int = Field(default=1, ge=1)
+    runs: int = Field(default=100, ge=0)
+    per: Literal["receiver_dataset"] = "receiver_dataset"
+    floor: int = Field(default=0, ge=0)
+
+
 class PolicyDocument(BaseModel):
     """The file's content; `policy.default` explains every key."""
 
@@ -50,6 +60,7 @@ class PolicyDocument(BaseModel):
     datasets: Rule
     purposes: Rule
     min_rows: int = Field(ge=0)
+    intersections: Intersections = Intersections()
 
 
 class _Loader(yaml.SafeLoader):
@@ -110,7 +121,9 @@ def _explained(error: ValidationError) -> ParleyError:
     first = error.errors(include_url=False, include_input=False)[0]
     loc = [str(p) for p in first["loc"]]
     if first["type"] == "extra_forbidden":
-        known = Rule.model_fields if len(loc) > 1 else PolicyDocument.model_fields
+        known = PolicyDocument.model_fields
+        if len(loc) > 1:
+            known = Intersections.model_fields if loc[0] == "intersections" else Rule.model_fields
         return _bad(f"{'.'.join(loc)[:80]} is not one of its keys", did_you_mean(loc[-1], known, "key"))
     return _bad(f"{'.'.join(loc)[:80]}: {first['msg'][:200]}")
 

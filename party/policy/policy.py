@@ -1,8 +1,8 @@
 """Judging a job by the policy, rule by rule.
 
-Guarantee: a job passes only when every rule allows it, and a disclosure of individual updates or rows only when the
-file names it in full. Not guaranteed: that a protocol's declaration is true of its code; the code hash and the gate
-hold it to that.
+Guarantee: a job passes only when every rule allows it, and a disclosure of individual updates, rows or their cells only
+when the file names it in full. Not guaranteed: that a protocol's declaration is true of its code; the code hash and the
+gate hold it to that.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parley.party.policy import document
+from parley.party.policy import document, probes
 from parley.party.policy.document import PolicyDocument, Rule
 from parley.wire.canonical import canonical, digest
 from parley.wire.declaration import Declaration
@@ -23,7 +23,8 @@ from parley.wire.jobspec import JobSpec, StepSpec
 if TYPE_CHECKING:
     from parley.party.peers import Peers
 
-CLEAR = ("individual_updates", "rows")  # what shows one party's update, activation, gradient or row
+# What shows one party's update, activation, gradient or row, or cells of its rows.
+CLEAR = ("individual_updates", "rows", "matched_values")
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,10 @@ class Policy:
                 allowed = self.permits_disclosure(disclosure)
                 words = "may learn" if allowed else "would learn"
                 out.append(Verdict("disclosures", allowed, f"In step {name}, {learner} {words} {disclosure}."))
+        if probes.probers(step, declared, self._me):
+            out.append(
+                Verdict("intersections.floor", *probes.floor_word(self.document.intersections, name, step, declared))
+            )
         return out
 
 

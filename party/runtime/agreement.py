@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ from pydantic import ValidationError
 
 from parley import __version__
 from parley.party.home import PartyHome
+from parley.party.ledger import Probed, Run
+from parley.party.policy import probes
 from parley.protocols import registry
 from parley.protocols.kit.protocol import Cast, Protocol
 from parley.wire.canonical import canonical, parse
@@ -84,7 +87,39 @@ def judge(home: PartyHome, job: str, request: Request) -> DatasetOffer | None:
                 _check(check, params, cast, me, schema, name)
     rows = None if offer is None else offer.rows
     home.policy().require(spec, request.submitter, registry.declarations(), roles_of(spec, me), rows)
+    if offer is not None:
+        _require_budget(home, spec, offer)
     return offer
+
+
+def _require_budget(home: PartyHome, spec: JobSpec, offer: DatasetOffer) -> None:
+    """ParleyError "probe_budget" when a job's steps would probe the dataset more often than is left."""
+    probing = probes.probing_steps(spec, registry.declarations(), home.name)
+    wanted = Counter(peer for who in probing.values() for peer in who)
+    limit = home.policy().document.intersections.runs
+    for peer, steps in wanted.items():
+        card = home.peers.believed(peer)
+        if card is not None:
+            home.budgets.require({peer: card.fingerprint}, _probed(home, offer), steps, limit)
+
+
+def _probed(home: PartyHome, offer: DatasetOffer) -> Probed:
+    return Probed(home.name, offer.name, offer.snapshot)
+
+
+def charge_probe(home: PartyHome, contract: Contract, job: str, step: str, attempt: int) -> None:
+    """Count this attempt for everybody who probes this party's dataset in it, before anything leaves.
+
+    ParleyError "probe_budget"; the policy is read anew, so that a lower limit holds at once.
+    """
+    offer = contract.offers[home.name].dataset
+    spec = contract.job_spec()
+    who = probes.probing_steps(spec, registry.declarations(), home.name).get(step, ())
+    if offer is None or not who:
+        return
+    fingerprints = {peer: contract.offers[peer].fingerprint for peer in who}
+    limit = home.policy().document.intersections.runs
+    home.budgets.charge(Run(job, step, attempt), fingerprints, _probed(home, offer), limit)
 
 
 def _located(name: str, step: StepSpec) -> tuple[Protocol, Cast, Any]:
@@ -163,6 +198,9 @@ def check_contract(home: PartyHome, contract: Contract, mine: PartyOffer, reques
         need(card is not None and card.fingerprint == offer.fingerprint,
              f"The contract names {name} with an identity not believed here.", "unpinned_peer", name)  # fmt: skip
         _same_software(mine, offer)
+    probing = probes.probing_steps(spec, registry.declarations(), home.name)
+    datasets = {n: o.dataset for n, o in contract.offers.items()}
+    probes.require_sizes(home.policy().document.intersections, home.name, probing, datasets)
 
 
 def _same_software(mine: PartyOffer, offer: PartyOffer) -> None:

@@ -13,7 +13,7 @@ import grpc
 
 from parley.crypto.box import seal_to
 from parley.party.home import PartyHome
-from parley.party.runtime import agreement, direct
+from parley.party.runtime import agreement, caches, direct
 from parley.party.runtime.desk import Desk, log, problem_message, settled, together
 from parley.party.runtime.link import Link
 from parley.party.runtime.pipes import CallEnd, End, Pipe, open_pipe
@@ -52,6 +52,7 @@ class Attempt:
     over: asyncio.Event = field(default_factory=asyncio.Event)  # the child has ended
     reported: float = 0.0
     cancelled: str = ""
+    charged: bool = False  # its run is counted for those who probe this party's data
 
     @property
     def key(self) -> Key:
@@ -338,15 +339,18 @@ class Steps:
             cast=dict(a.cast),
             params=step.with_,
             seed=bytes.fromhex(a.contract.seed),
-            inputs=StepInputs(table, needs),
+            inputs=StepInputs(table, needs, caches.load(home.vault, self._cache(a))),
             patience=home.config.patience_s,
             resumed=resumed,
             memory_mb=home.config.step_memory_mb,
             threads=home.config.step_threads,
         )
 
+    def _cache(self, a: Attempt) -> caches.Place | None:
+        return caches.place_of(a.contract, a.contract.job_spec().steps[a.start.step], a.protocol)
+
     async def _leave(self, a: Attempt, envelope: Envelope) -> None:
-        """Gate, policy, ledger, seal, send: in this order, for every envelope that leaves."""
+        """Budget, policy, gate, ledger, seal, send: in this order, for every envelope that leaves."""
         pipe = a.pipes.get(envelope.address.receiver)
         if pipe is None:
             raise ParleyError("undeclared_message", "The step wrote to a party it has no pipe to.")
@@ -355,6 +359,9 @@ class Steps:
         await self._desk.do(a.gate.left, line, envelope)
 
     def _open_line(self, a: Attempt, envelope: Envelope) -> Any:
+        if not a.charged:
+            agreement.charge_probe(self._desk.home, a.contract, *a.key)
+            a.charged = True
         disclosure = a.gate.disclosure(envelope)
         if not self._desk.home.policy().permits_disclosure(disclosure):
             raise ParleyError(
@@ -416,6 +423,7 @@ class Steps:
         """Keep what stays, seal what the submitter may read, and account for it."""
         home, start = self._desk.home, a.start
         home.store.save_output(start.job, start.step, outputs.keep)
+        caches.save(home.vault, self._cache(a), outputs.cache)
         results = [self._result(home, a, outputs.result)] if outputs.result else []
         return pb.PartyEvent(
             done=pb.StepDone(

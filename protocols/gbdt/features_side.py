@@ -15,6 +15,7 @@ from parley.protocols.gbdt import scheme
 from parley.protocols.gbdt.course import Splits
 from parley.protocols.gbdt.data import PartData, asked, directions
 from parley.protocols.gbdt.messages import (
+    Asked,
     Chosen,
     Directions,
     Gradients,
@@ -25,6 +26,7 @@ from parley.protocols.gbdt.messages import (
     NodeGradients,
     Sampled,
     Shape,
+    Sides,
     TreeDone,
     wrong,
 )
@@ -121,18 +123,36 @@ class Work:
         grouped = tuple((counts, np.ascontiguousarray(mine[:, f])) for counts, f in kinds)
         return cls(data, key, sample, allowed, layout, grouped)
 
+    def at_nodes(self, level: Level) -> list[Ints]:
+        """Places in the sample of the rows at each node that is asked about."""
+        sampled = level.slot[self.sample]
+        return [np.flatnonzero(sampled == slot) for slot in level.build]
+
 
 async def _grow(s: Session, boss: str, work: Work, splits: Splits, tree: int) -> None:
-    everything = await _gradients(s, boss, work) if work.key.any_rows else None
+    strict = s.params.strict
+    everything = await _gradients(s, boss, work) if work.key.any_rows and not strict else None
     for depth in range(s.params.steps):
         at = s.at(level=depth)
-        level = await at.recv(boss, Level, n=work.data.rows.size)
-        if level.build.size == 0:
+        level = None if strict else await at.recv(boss, Level, n=work.data.rows.size)
+        nodes = await _all_rows(at, boss, work) if level is None else work.at_nodes(level)
+        if not nodes:
             return
-        await _answer(at, boss, work, everything, level)
+        await _answer(at, boss, work, everything, nodes)
         chosen = await at.recv(boss, Chosen, bins=max(work.data.n_bins))
-        await at.send(boss, await s.compute(_directions, boss, work, level, chosen))
+        if any(f >= work.allowed.size or not work.allowed[f] for f in chosen.feature):
+            raise wrong(boss, "chose a feature that it may not")
+        answer = _sides(work, chosen) if level is None else _directions(boss, work, level, chosen)
+        await at.send(boss, answer)
         splits.add(tree, chosen.node, chosen.feature, chosen.left)
+
+
+async def _all_rows(s: Session, boss: str, work: Work) -> list[Ints]:
+    """All sampled rows, for each node that is asked about: which of them are there stays with the label party."""
+    nodes = (await s.recv(boss, Asked)).nodes
+    if not 0 <= nodes <= s.params.builds:
+        raise wrong(boss, "asks about more nodes than a tree has")
+    return [np.arange(work.sample.size)] * nodes
 
 
 async def _gradients(s: Session, boss: str, work: Work) -> Ciphertexts:
@@ -143,13 +163,11 @@ async def _gradients(s: Session, boss: str, work: Work) -> Ciphertexts:
         return await s.compute(work.key.ciphertexts, np.concatenate(received), work.sample.size)
 
 
-async def _answer(s: Session, boss: str, work: Work, everything: Ciphertexts | None, level: Level) -> None:
-    """Sum up each wanted node by feature and bin, and release the sums re-randomised."""
+async def _answer(s: Session, boss: str, work: Work, everything: Ciphertexts | None, wanted: list[Ints]) -> None:
+    """Sum up each wanted node, given as places in the sample, by feature and bin; release the sums re-randomised."""
     out = s.stream(boss, Histograms)
     nodes = Pieces(s.stream(boss, NodeGradients), lambda m: m.ciphertexts, partial(wrong, boss))
-    sampled = level.slot[work.sample]
-    for slot in level.build:
-        rows = np.flatnonzero(sampled == slot)
+    for rows in wanted:
         if rows.size == 0:
             raise wrong(boss, "asks for a node without sampled rows")
         ct = everything
@@ -173,7 +191,14 @@ async def _answer(s: Session, boss: str, work: Work, everything: Ciphertexts | N
 def _directions(boss: str, work: Work, level: Level, chosen: Chosen) -> Directions:
     flags = [np.empty(0, dtype=bool)]
     for slot, feature, left in zip(chosen.slot, chosen.feature, chosen.left, strict=True):
-        if slot == CLOSED or feature >= work.allowed.size or not work.allowed[feature]:
-            raise wrong(boss, "chose a feature or a node that it may not")
+        if slot == CLOSED:
+            raise wrong(boss, "chose a node that it may not")
         flags.append(left[work.data.bins[level.slot == slot, feature]].astype(bool))
     return Directions(np.packbits(np.concatenate(flags)))
+
+
+def _sides(work: Work, chosen: Chosen) -> Sides:
+    """Which of all rows go left, for each split."""
+    flags = [left[work.data.bins[:, feature]] for feature, left in zip(chosen.feature, chosen.left, strict=True)]
+    whole = np.array(flags, dtype=np.uint8).reshape(len(flags), work.data.rows.size)
+    return Sides(np.packbits(whole, axis=1))

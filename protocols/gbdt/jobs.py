@@ -103,6 +103,8 @@ async def label_job(s: Session, inputs: StepInputs) -> StepOutputs:
         "rounds": trained.course.kept,
         "validation": (frame.part == VALIDATE).astype("uint8"),
     }
+    if data.weights is not None:
+        keep["weights"] = data.weights
     result = {
         "rows": int(data.part.training.sum()),
         "validation_rows": int((frame.part == VALIDATE).sum()),
@@ -111,20 +113,27 @@ async def label_job(s: Session, inputs: StepInputs) -> StepOutputs:
         "watched": "validation" if (frame.part == VALIDATE).any() else "training",
         "losses": [float(x) for x in trained.course.losses],
         "importance": importance(s.me, data.part, trained),
+        "leakage": await s.compute(
+            trained.seen.figures, data.y, None if s.params.task == "regression" else s.params.outputs
+        ),
     }
     return StepOutputs(keep=keep, result=result)
 
 
 def importance(me: str, part: PartData, trained: Trained) -> list[dict[str, Any]]:
-    """Each used feature with its owner, most gain first; features of others go by number unless names were shared."""
-    owners = [(me, c.name) for c in part.binning.columns]
-    owners += [(p.name, name) for p in trained.peers for name in p.names]
+    """Each used feature with its owner and its number there, most gain first.
+
+    Features of others go by `#number` unless names were shared.
+    """
+    owners = [(me, c.name, i) for i, c in enumerate(part.binning.columns)]
+    owners += [(p.name, name, i) for p in trained.peers for i, name in enumerate(p.names)]
     gain, cover, splits = (trained.model.importance(m) for m in ("gain", "cover", "splits"))
     used = sorted((i for i in range(len(owners)) if splits[i] > 0), key=lambda i: (-gain[i], i))
     return [
         {
             "party": owners[i][0],
             "feature": owners[i][1],
+            "number": owners[i][2],
             "gain": float(gain[i]),
             "cover": float(cover[i]),
             "splits": int(splits[i]),

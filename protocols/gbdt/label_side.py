@@ -17,8 +17,10 @@ from parley.crypto.ahe import Layout, SecretKey
 from parley.protocols.gbdt import scheme
 from parley.protocols.gbdt.course import Begun, Course
 from parley.protocols.gbdt.data import LabelData, asked, directions, spread
+from parley.protocols.gbdt.leakage import Seen
 from parley.protocols.gbdt.messages import (
     CHUNK,
+    Asked,
     Chosen,
     Directions,
     Gradients,
@@ -29,6 +31,7 @@ from parley.protocols.gbdt.messages import (
     NodeGradients,
     Sampled,
     Shape,
+    Sides,
     TreeDone,
     wrong,
 )
@@ -61,6 +64,7 @@ class Team:
     peers: tuple[Peer, ...]
     spec: BinSpec
     monotone: Ints | None
+    seen: Seen
 
     def counts(self, me: str) -> list[tuple[str, int]]:
         """Every party with how many features it has, in their order."""
@@ -70,13 +74,14 @@ class Team:
 
 @dataclass(frozen=True)
 class Trained:
-    """The label party's outcome: the model over joined features, who they belong to, the course, and the scheme with
-    its figures."""
+    """The label party's outcome: the model over joined features, who they belong to, the course, the scheme with its
+    figures, and what features parties saw of the rows."""
 
     model: Model
     peers: tuple[Peer, ...]
     course: Course
     encryption: str
+    seen: Seen
 
 
 @VERTICAL.role("label")
@@ -90,16 +95,18 @@ async def label(s: Session, data: LabelData, before: Begun | None = None) -> Tra
     team = await _introduce(s, data)
     if before is not None and before.model.spec != team.spec:
         raise ParleyError("other_model", "The earlier model has other features.", "Name the same columns.")
+    if s.resumed is not None:
+        team.seen.resume(s.resumed[1])
     last = False
     try:
         while not last:
             last = await _round(s, team, data, course)
             s.progress(len(course.rounds) - course.first, s.params.trees, "growing trees")
             if not last:
-                await s.checkpoint(len(course.rounds), course.state(team.spec))
+                await s.checkpoint(len(course.rounds), course.state(team.spec) | team.seen.state())
     finally:
         team.key.close()
-    return Trained(course.model(team.spec), team.peers, course, team.key.describe())
+    return Trained(course.model(team.spec), team.peers, course, team.key.describe(), team.seen)
 
 
 async def _introduce(s: Session, data: LabelData) -> Team:
@@ -110,7 +117,7 @@ async def _introduce(s: Session, data: LabelData) -> Team:
     ways = [directions(s.params, s.me, data.part.binning), *(shape.monotone for shape in shapes)]
     peers = []
     for i, (name, shape) in enumerate(zip(names, shapes, strict=True)):
-        theirs = tuple(told_names[i].names) if told_names else tuple(map(str, range(shape.n_bins.size)))
+        theirs = tuple(told_names[i].names) if told_names else tuple(f"#{k}" for k in range(shape.n_bins.size))
         if int(shape.n_bins.max()) > s.params.bins + 1 or len(theirs) != shape.n_bins.size:
             raise wrong(name, "described its features in a way that was not agreed")
         bins, kinds = tuple(shape.n_bins.tolist()), tuple(bool(c) for c in shape.categorical)
@@ -122,7 +129,7 @@ async def _introduce(s: Session, data: LabelData) -> Team:
         key = await s.compute(scheme.generate, scheme.terms_of(s, int(data.y.size), outputs))
     await together(*(s.send(p, Key(key.public.encode(), int(data.y.size), outputs)) for p in names))
     monotone = np.concatenate(ways).astype(np.int64) if s.params.monotone else None
-    return Team(key, tuple(peers), BinSpec(tuple(n_bins), tuple(categorical)), monotone)
+    return Team(key, tuple(peers), BinSpec(tuple(n_bins), tuple(categorical)), monotone, Seen(data.y.size, names))
 
 
 async def _round(s: Session, team: Team, data: LabelData, course: Course) -> bool:
@@ -145,6 +152,8 @@ async def _round(s: Session, team: Team, data: LabelData, course: Course) -> boo
         channels[sample] = sent << shifts
         growing = Growing(channels, sample, data.part.bins, team.spec, s.params.rules(), allowed, team.monotone)
         await (s.compute(growing.alone) if alone else _tree(at, team, growing, sent, shifts))
+        if not alone:
+            team.seen.next_tree()
         course.raw[:, columns] += growing.scores()
         trees.append(growing.tree())
         if k + 1 == apart:
@@ -172,22 +181,26 @@ async def _sample(s: Session, index: int, team: Team, data: LabelData, g: Floats
 
 async def _tree(s: Session, team: Team, growing: Growing, sent: Ints, shifts: Ints) -> None:
     layout = s.params.layout(len(sent))
-    if team.key.public.any_rows:
+    at_once = team.key.public.any_rows and not s.params.strict
+    if at_once:
         await _send_gradients(s, team, sent, layout)
     for depth in range(s.params.steps):
         at = s.at(level=depth)
         build = growing.to_build() if growing.more else np.empty(0, dtype=np.uint16)
-        await together(*(at.send(p.name, Level(growing.slots(), build)) for p in team.peers))
+        question = Asked(int(build.size)) if s.params.strict else Level(growing.slots(), build)
+        await together(*(at.send(p.name, question) for p in team.peers))
+        if not s.params.strict:
+            await s.compute(team.seen.told_all, growing.slots())
         if not growing.more:
             return
-        if not team.key.public.any_rows:
+        if not at_once:
             await _send_nodes(at, team, growing, build, sent, layout)
         built = await s.compute(growing.own_histograms, build)
         await together(*(_receive(at, team.key, p, growing, build, built, layout, shifts) for p in team.peers))
         usable = level_features(at, [count for _, count in team.counts(s.me)])
         splits = await s.compute(growing.find_splits, built, usable)
         sides = {slot: growing.own_side(slot, split) for slot, split in splits if split.feature < _own(growing)}
-        for answer in await together(*(_ask(at, p, growing, splits) for p in team.peers)):
+        for answer in await together(*(_ask(at, p, growing, splits, team.seen) for p in team.peers)):
             sides.update(answer)
         growing.apply(splits, sides)
 
@@ -204,14 +217,18 @@ async def _send_gradients(s: Session, team: Team, sent: Ints, layout: Layout) ->
 async def _send_nodes(
     s: Session, team: Team, growing: Growing, build: NDArray[np.uint16], sent: Ints, layout: Layout
 ) -> None:
-    """Each wanted node's rows by themselves, in the order of the sample."""
+    """Each wanted node's rows by themselves, in the order of the sample; strict, all rows, zero outside of the node."""
     streams = [s.stream(p.name, NodeGradients) for p in team.peers]
     slots = growing.slots()[growing.sample]
     for slot in build:
-        with told():
-            whole = await s.compute(team.key.encrypt, np.ascontiguousarray(sent[slots == slot]), layout)
-        for piece in cut(whole):
-            await together(*(out.put(NodeGradients(piece)) for out in streams))
+        here = slots == slot
+        values = np.where(here[:, None], sent, 0) if s.params.strict else np.ascontiguousarray(sent[here])
+        step = CHUNK if team.key.public.any_rows else max(1, len(values))
+        for start in range(0, len(values), step):
+            with told():
+                some = await s.compute(team.key.encrypt, values[start : start + step], layout)
+            for piece in cut(some):
+                await together(*(out.put(NodeGradients(piece)) for out in streams))
     await together(*(out.close() for out in streams))
 
 
@@ -250,25 +267,53 @@ def _own(growing: Growing) -> int:
     return int(growing.own.shape[1])
 
 
-async def _ask(s: Session, peer: Peer, growing: Growing, splits: list[tuple[int, Split]]) -> dict[int, Mask]:
+async def _ask(
+    s: Session, peer: Peer, growing: Growing, splits: list[tuple[int, Split]], seen: Seen
+) -> dict[int, Mask]:
     """Tell a party its winning splits and learn which rows go left; also when there is none, so that all look alike."""
     mine = [(a, b) for a, b in splits if peer.start <= b.feature < peer.start + len(peer.n_bins)]
     width = max(peer.n_bins)
     left = np.array([growing.left_table(b)[:width] for _, b in mine], dtype=np.uint8).reshape(len(mine), width)
-    slots = np.array([a for a, _ in mine], dtype=np.uint16)
+    # Strict, the place of a node among the open ones is nobody else's to know.
+    slots = np.array([i if s.params.strict else a for i, (a, _) in enumerate(mine)], dtype=np.uint16)
     nodes = np.array([growing.level[a] for a, _ in mine], dtype=np.uint32)
     features = np.array([b.feature - peer.start for _, b in mine], dtype=np.uint32)
     await s.send(peer.name, Chosen(slots, nodes, features, left))
     rows = [growing.rows_at(a) for a, _ in mine]
+    answered = _all_sides if s.params.strict else _node_sides
+    sides = await answered(s, peer, growing, mine, rows, seen)
+    for (_, split), here, side in zip(mine, rows, sides, strict=True):
+        if growing.channels[here[side]].sum(axis=0).tolist() != list(split.sums):
+            raise wrong(peer.name, "sent directions that contradict its histogram")
+    return {slot: side for (slot, _), side in zip(mine, sides, strict=True)}
+
+
+async def _node_sides(
+    s: Session, peer: Peer, growing: Growing, mine: list[tuple[int, Split]], rows: list[Ints], seen: Seen
+) -> list[Mask]:
+    """Of each node's rows, which go left."""
     total = sum(map(len, rows))
     bits = (await s.recv(peer.name, Directions, bytes=-(-total // 8))).bits
     flags = np.unpackbits(bits).astype(bool)
     if flags[total:].any():
         raise wrong(peer.name, "sent more directions than there are rows")
-    out = {}
-    for (slot, split), here in zip(mine, rows, strict=True):
-        side, flags = flags[: here.size], flags[here.size :]
-        if growing.channels[here[side]].sum(axis=0).tolist() != list(split.sums):
-            raise wrong(peer.name, "sent directions that contradict its histogram")
-        out[slot] = side
-    return out
+    sides = np.split(flags[:total], np.cumsum([len(r) for r in rows])[:-1]) if rows else []
+    parted = np.zeros(growing.position.size, dtype=np.int64)
+    for (slot, _), here, side in zip(mine, rows, sides, strict=True):
+        parted[here] = 2 * slot + 1 + side
+    await s.compute(seen.told, peer.name, parted)
+    return list(sides)
+
+
+async def _all_sides(
+    s: Session, peer: Peer, growing: Growing, mine: list[tuple[int, Split]], rows: list[Ints], seen: Seen
+) -> list[Mask]:
+    """The same, of an answer about all rows, so that the party need not know which are at the node."""
+    count = growing.position.size
+    bits = (await s.recv(peer.name, Sides, splits=len(mine), bytes=-(-count // 8))).bits
+    flags = np.unpackbits(bits, axis=1).astype(bool)
+    if flags[:, count:].any():
+        raise wrong(peer.name, "sent more directions than there are rows")
+    for every in flags[:, :count]:
+        await s.compute(seen.split, peer.name, every)
+    return [every[here] for every, here in zip(flags[:, :count], rows, strict=True)]

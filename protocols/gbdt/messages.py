@@ -66,6 +66,11 @@ class Level(Message):
             raise ValueError("a node to sum up has no rows or is named twice")
 
 
+@message("gbdt.vertical.asked/1")
+class Asked(Message):
+    nodes: int
+
+
 @message("gbdt.vertical.node_gradients/1")
 class NodeGradients(Message):
     ciphertexts: Ciphers
@@ -92,6 +97,11 @@ class Chosen(Message):
 @message("gbdt.vertical.directions/1")
 class Directions(Message):
     bits: Annotated[NDArray[np.uint8], array("bytes", dtype="uint8")]
+
+
+@message("gbdt.vertical.sides/1")
+class Sides(Message):
+    bits: Annotated[NDArray[np.uint8], array("splits", "bytes", dtype="uint8")]
 
 
 @message("gbdt.vertical.tree_done/1")

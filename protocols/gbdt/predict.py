@@ -22,11 +22,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from parley.components.features import Binning
 from parley.components.training.trees import Model, Tree
+from parley.protocols.frame import frame_of
 from parley.protocols.gbdt.course import Splits
 from parley.protocols.gbdt.data import label_values
 from parley.protocols.gbdt.params import Params as TrainParams
-from parley.protocols.inputs import aligned_rows, need_columns, table_of, take_rows, together, told
 from parley.protocols.inputs import kept as kept_with
+from parley.protocols.inputs import need_columns, together, told
 from parley.protocols.kit import (
     SEMI_HONEST,
     Cast,
@@ -169,9 +170,12 @@ def kept_model(inputs: StepInputs, key: str) -> dict[str, Any]:
 
 
 def binned(s: Session, inputs: StepInputs, model: dict[str, Any]) -> tuple[NDArray[np.uint16], Any, Ints]:
-    """(n, F) bins of the aligned rows as the model made them, the table, and the rows' ids."""
-    rows = aligned_rows(inputs)
-    table = take_rows(table_of(inputs, s.me), rows)
+    """(n, F) bins of the aligned rows as the model made them, the table, and the rows' ids.
+
+    Columns are prepared by the chain that training used, whatever rows these are.
+    """
+    frame = frame_of(inputs, s.me, prepared=model.get("prepared"))
+    table, rows = frame.table, frame.rows
     record = json.loads(model["binning"])
     if not record["columns"]:
         return np.empty((rows.size, 0), dtype=np.uint16), table, rows

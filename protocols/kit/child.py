@@ -139,13 +139,13 @@ async def _role(
         on_checkpoint=carrier.checkpoint,
         on_progress=progress,
     )
-    inputs = StepInputs(_table(start["table_fd"]), given["needs"])
+    inputs = StepInputs(_table(start["table_fd"]), given["needs"], given["cache"])
     outputs = await protocol.jobs[cast.role_of(context.me)](Session(context), inputs)
     if pending:
         await asyncio.wait(pending, timeout=10)
     await asyncio.wait_for(carrier.window.empty(), context.patience)
-    keep = carrier.shelf.put(codec.encode(outputs.keep))
-    return {"keep": keep, "result": canonical(outputs.result), "outcome": outputs.outcome}
+    left = carrier.shelf.put(codec.encode({"keep": outputs.keep, "cache": outputs.cache}))
+    return {"left": left, "result": canonical(outputs.result), "outcome": outputs.outcome}
 
 
 def _table(fd: int | None) -> Any:

@@ -128,8 +128,8 @@ class ChildHost:
             fields = codec.decode(body)
             if kind is Kind.DONE:
                 self.isolated = bool(fields["isolated"])
-                kept = codec.decode(await asyncio.to_thread(self._shelf.take, fields["keep"]))
-                return StepOutputs(kept, read_result(fields["result"]), fields["outcome"])
+                left = codec.decode(await asyncio.to_thread(self._shelf.take, fields["left"]))
+                return StepOutputs(left["keep"], read_result(fields["result"]), fields["outcome"], left["cache"])
             if kind is Kind.FAILED:
                 raise ParleyError.from_dict(fields)
             await self._notice(kind, fields, on_progress, on_checkpoint)
@@ -207,7 +207,7 @@ def shared_table(table: Any) -> int | None:
 def _given(spec: ChildSpec) -> bytes:
     """What earlier steps and an earlier attempt left, encoded."""
     state = None if spec.resumed is None else {"boundary": spec.resumed[0], "state": spec.resumed[1]}
-    return codec.encode({"needs": spec.inputs.needs, "resumed": state})
+    return codec.encode({"needs": spec.inputs.needs, "cache": spec.inputs.cache, "resumed": state})
 
 
 def _start(spec: ChildSpec, memory: int | None) -> dict[str, Any]:

@@ -79,19 +79,27 @@ class Flow:
 
 @dataclass
 class StepInputs:
-    """What a role gets at its party: the dataset (with `_row`) and what earlier steps kept, by step name."""
+    """What a role gets at its party: the dataset (with `_row`) and what earlier steps kept, by step name.
+
+    `cache` is what an earlier run of the same step with the same others left for the next (`Protocol.cached_for`).
+    """
 
     table: pa.Table | None = None
     needs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    cache: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
 class StepOutputs:
-    """What a role leaves: `keep` stays at the party, `result` is sealed to the submitter, `outcome` is public."""
+    """What a role leaves: `keep` stays at the party, `result` is sealed to the submitter, `outcome` is public.
+
+    `cache` stays at the party, too, and takes the place of an earlier one; empty, it changes nothing.
+    """
 
     keep: dict[str, Any] = field(default_factory=dict)
     result: dict[str, Any] = field(default_factory=dict)
     outcome: Literal["ok", "empty", "below_floor"] = "ok"
+    cache: dict[str, Any] = field(default_factory=dict)
 
 
 class NoParams(BaseModel):
@@ -111,7 +119,8 @@ class Protocol:
     (parameter,) for when it is set at all. `cost(params, cast, sizes)` returns upper bounds per message kind and pair
     of parties; a kind without a flow cannot be sent under these parameters. `figures(params, cast, sizes)` are lines
     for a plan's reader that follow from them, such as security figures. `page` is the docstring of the module
-    that makes the value.
+    that makes the value. With `cached_for` roles may leave a cache for later attempts and jobs: it is found again as
+    long as the parties, the parameters and the datasets of the roles named there are the same.
     """
 
     def __init__(
@@ -129,12 +138,13 @@ class Protocol:
         figures: Callable[[Any, Cast, Sizes], list[str]] | None = None,
         optional_roles: tuple[str, ...] = (),
         when: Mapping[str, tuple[str, ...]] | None = None,
+        cached_for: tuple[str, ...] = (),
     ) -> None:
         self.name, self.version, self.security, self.summary = name, version, security, summary
         self.roles, self.steps, self.learns, self.params = roles, tuple(steps), learns, params
         self.cost = cost or (lambda params, cast, sizes: [])
         self.figures = figures or (lambda params, cast, sizes: [])
-        self.optional_roles = optional_roles
+        self.optional_roles, self.cached_for = optional_roles, cached_for
         self.conditions = {k: Condition(parameter=p, values=tuple(v)) for k, (p, *v) in (when or {}).items()}
         self.role_functions: dict[str, Callable[..., Awaitable[Any]]] = {}
         self.jobs: dict[str, Job] = {}

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from parley.protocols.inputs import check_parties, need_columns, one_of, table_of
+from parley.protocols.inputs import ROW, check_parties, need_columns, one_of, table_of
 from parley.protocols.kit import Cast, Protocol, Session, StepInputs
 from parley.protocols.psi.ids import IdColumn, check_id_type, id_column
 from parley.wire.errors import ParleyError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Ints = NDArray[np.int64]
 
 
 class KeyParams(BaseModel):
@@ -26,6 +33,38 @@ async def column_of(s: Session, inputs: StepInputs) -> IdColumn:
     name, table = one_of(s.params.id, s.me) or "", table_of(inputs, s.me)
     need_columns([name], table.column_names, s.me)
     return await s.compute(id_column, table, name, s.params.normalise)
+
+
+async def column_of_all(s: Session, inputs: StepInputs) -> tuple[IdColumn, Ints]:
+    """This party's distinct ids, and for each of its rows (n,) which of them it has, -1 for none; errors as above."""
+    name, table = one_of(s.params.id, s.me) or "", table_of(inputs, s.me)
+    need_columns([name], table.column_names, s.me)
+    column = await s.compute(id_column, table, name, s.params.normalise)
+    return column, await s.compute(_which, table, name, s.params.normalise, column)
+
+
+def _which(table: pa.Table, name: str, normalise: Any, column: IdColumn) -> Ints:
+    """Which id each row has, by way of the distinct spellings: those that mean one id are met round after round."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    spelt = table.column(name).combine_chunks()
+    if not pa.types.is_dictionary(spelt.type):
+        spelt = spelt.dictionary_encode()
+    left = pa.table({"id": spelt.dictionary, ROW: pa.array(np.arange(len(spelt.dictionary), dtype=np.int64))})
+    means = np.full(len(spelt.dictionary) + 1, -1, np.int64)  # the last one is for rows without any
+    while left.num_rows:
+        try:
+            found = id_column(left, "id", normalise)
+        except ParleyError as e:
+            if e.code == "no_ids":
+                break
+            raise
+        means[found.rows] = pc.index_in(found.ids, value_set=column.ids).to_numpy(zero_copy_only=False)
+        left = left.filter(pa.array(means[left.column(ROW).to_numpy()] < 0))
+    codes = spelt.indices.fill_null(len(spelt.dictionary)).to_numpy(zero_copy_only=False)
+    which: Ints = means[codes.astype(np.int64)]
+    return which
 
 
 def check_key_params(params: Any, cast: Cast) -> None:

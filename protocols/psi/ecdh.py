@@ -5,11 +5,11 @@ Ideal functionality: every party brings a set of ids; the receiver is told which
 nothing. With a `floor` fewer common records than that give nobody any position.
 
 Adversary: semi-honest, under the decisional Diffie-Hellman assumption on ristretto255, with the hash to the group as a
-random oracle. Each sender is met separately, with keys of its own; a, a' are the receiver's, b, b' the sender's.
+random oracle. Each sender is met separately, with keys of its own; a is the receiver's, b the sender's.
 
     step  from -> to           message        carries                                         bytes
-    only with a floor:
-    1     receiver -> sender   Probe          H(x)^a'                                         32 per id
+    only with a floor, as in parley.protocols.psi.floor, with keys a', b' of their own:
+    1     receiver -> sender   Probe          H(x)^a', shuffled                               32 per id
     2     sender -> receiver   ProbeDouble    12 bytes of each H(x)^a'b', shuffled            12 per id
     3     sender -> receiver   ProbeTheirs    H(y)^b', shuffled                               32 per id
     4     receiver -> sender   Verdict        whether every pair reaches the floor            1
@@ -37,7 +37,6 @@ Source: Meadows 1986; Huberman, Franklin, Hogg 1999; RFC 9496 for the group, RFC
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -59,53 +58,38 @@ from parley.protocols.kit import (
     array,
     message,
 )
+from parley.protocols.psi import floor
+from parley.protocols.psi.blinding import (
+    PointsMessage,
+    TagsMessage,
+    exchange,
+    messages_for,
+    points_of,
+    put_all,
+    send_hashed,
+    tags_of,
+    wrong,
+)
 from parley.protocols.psi.ids import IdColumn, KeyParams, duplicates_of, matches
 from parley.protocols.psi.jobs import bind
-from parley.wire.errors import ParleyError
 
-# At most 45 bytes, with which each of the two hashes behind a point is one block for ids of up to 62 bytes.
-DST = b"psi-ecdh-ristretto255_XMD:SHA-512_R255MAP_RO_"
-CHUNK = 32_000  # rows of a stream's chunk: a megabyte of points
-TAG = slice(4, 16)  # the bytes of an encoded point that stand for it where it is only compared
-Points = Annotated[NDArray[np.uint8], array("n", 32, dtype="uint8")]
-Tags = Annotated[NDArray[np.uint8], array("n", 12, dtype="uint8")]
 Indices = Annotated[NDArray[np.uint32], array("n", dtype="uint32")]
 Outcome = Literal["ok", "empty", "below_floor"]
 
 
-@message("psi.ecdh.probe/1")
-class Probe(Message):
-    points: Points
-
-
-@message("psi.ecdh.probe_double/2")
-class ProbeDouble(Message):
-    tags: Tags
-
-
-@message("psi.ecdh.probe_theirs/1")
-class ProbeTheirs(Message):
-    points: Points
-
-
-@message("psi.ecdh.verdict/1")
-class Verdict(Message):
-    go: bool
-
-
 @message("psi.ecdh.blinded/1")
-class Blinded(Message):
-    points: Points
+class Blinded(PointsMessage):
+    pass
 
 
 @message("psi.ecdh.double_blinded/2")
-class DoubleBlinded(Message):
-    tags: Tags
+class DoubleBlinded(TagsMessage):
+    pass
 
 
 @message("psi.ecdh.theirs/1")
-class Theirs(Message):
-    points: Points
+class Theirs(PointsMessage):
+    pass
 
 
 @message("psi.ecdh.closing/1")
@@ -123,10 +107,6 @@ class Common(Message):
     positions: Indices
 
 
-PointsMessage = Probe | ProbeTheirs | Blinded | Theirs
-TagsMessage = ProbeDouble | DoubleBlinded
-
-
 class Params(KeyParams):
     """The key, as in parley.protocols.psi.ids; `floor`: fewer common records give nothing."""
 
@@ -142,35 +122,26 @@ def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
     flows = []
     for sender in cast["sender"]:
         m = sizes.rows.get(sender, 0)
+        if params.floor is not None:
+            flows += floor.flows(receiver, sender, n, m)
         rows = [(Blinded, receiver, sender, n, 32), (DoubleBlinded, sender, receiver, n, 12)]
         rows += [(Theirs, sender, receiver, m, 32)]
-        if params.floor is not None:
-            rows += [(Probe, receiver, sender, n, 32), (ProbeDouble, sender, receiver, n, 12)]
-            rows += [(ProbeTheirs, sender, receiver, m, 32)]
-            flows.append(Flow(Verdict.TAG, receiver, sender, 1, 16))
-        flows += [Flow(kind.TAG, a, b, _chunks(count), size * count) for kind, a, b, count, size in rows]
+        flows += [Flow(kind.TAG, a, b, messages_for(count), size * count) for kind, a, b, count, size in rows]
         flows.append(Flow(Closing.TAG, receiver, sender, 1, 32))
         if params.result == "both":
             common = n if repeat else min(n, m)
-            flows.append(Flow(Common.TAG, receiver, sender, _chunks(common), 4 * common))
+            flows.append(Flow(Common.TAG, receiver, sender, messages_for(common), 4 * common))
     return flows
-
-
-def _chunks(rows: int) -> int:
-    return -(-rows // CHUNK) + 1
 
 
 ECDH = Protocol(
     "psi/ecdh",
-    version=3,
+    version=2,
     security=SEMI_HONEST,
     summary="Which records several parties have in common, by commutative blinding of their ids.",
     roles={"receiver": "one", "sender": "many"},
     steps=[
-        Step("receiver", "sender", Probe, "receiver.size", stream=True),
-        Step("sender", "receiver", ProbeDouble, "cardinality", stream=True),
-        Step("sender", "receiver", ProbeTheirs, "sender.size", stream=True),
-        Step("receiver", "sender", Verdict, "outcome"),
+        *floor.STEPS,
         Step("receiver", "sender", Blinded, "receiver.size", stream=True),
         Step("sender", "receiver", DoubleBlinded, "pairwise_intersections", stream=True),
         Step("sender", "receiver", Theirs, "sender.size", stream=True),
@@ -201,7 +172,7 @@ class Found:
 @ECDH.role("receiver")
 async def receiver(s: Session, column: IdColumn) -> Found:
     senders = s.peers("sender")
-    if s.params.floor is not None and not await _floor_reached(s, senders, column):
+    if s.params.floor is not None and not await floor.reached(s, senders, column, s.params.floor):
         return Found("below_floor")
     order = s.rng.permutation(len(column))
     found = await together(*(_meet(s, p, column, order) for p in senders))
@@ -215,60 +186,23 @@ async def receiver(s: Session, column: IdColumn) -> Found:
     return Found(outcome, places[shuffled] if outcome != "below_floor" else None)
 
 
-def _outcome(count: int, floor: int | None) -> Outcome:
-    if floor is not None and count < floor:
+def _outcome(count: int, least: int | None) -> Outcome:
+    if least is not None and count < least:
         return "below_floor"
     return "ok" if count else "empty"
 
 
-async def _floor_reached(s: Session, senders: tuple[str, ...], column: IdColumn) -> bool:
-    """The cardinality round: fresh keys, and everything comes back shuffled, so only counts can be read off."""
-    order = s.rng.permutation(len(column))
-    counts = await together(*(_count(s, p, column, order) for p in senders))
-    go = min(counts) >= int(s.params.floor)
-    await together(*(s.send(p, Verdict(go)) for p in senders))
-    return go
-
-
-async def _count(s: Session, sender: str, column: IdColumn, order: NDArray[np.int64]) -> int:
-    double, theirs = await _exchange(s, sender, column, order, (Probe, ProbeDouble, ProbeTheirs))
-    return int(np.count_nonzero(await s.compute(matches, double, theirs) >= 0))
-
-
 async def _meet(s: Session, sender: str, column: IdColumn, order: NDArray[np.int64]) -> NDArray[np.int64]:
     """(n,) for each id in the receiver's shuffled order its position at the sender, or -1."""
-    double, theirs = await _exchange(s, sender, column, order, (Blinded, DoubleBlinded, Theirs))
+    double, theirs = await exchange(s, sender, column, order, (Blinded, DoubleBlinded, Theirs))
     return await s.compute(matches, double, theirs)
-
-
-Kinds = tuple[type[PointsMessage], type[TagsMessage], type[PointsMessage]]
-
-
-async def _exchange(
-    s: Session, sender: str, column: IdColumn, order: NDArray[np.int64], kinds: Kinds
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Tags of H(x)^ab as the sender returned them, and of H(y)^ba; sending and receiving run side by side."""
-    ours, double, theirs = kinds
-    key = curve.random_scalar(s.rng)
-
-    async def back() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        returned = [chunk.tags async for chunk in s.stream(sender, double)]
-        if sum(map(len, returned)) != len(column):
-            raise _wrong(s, sender, "returned another number of ids than it was sent")
-        with told(sender):
-            blinded = [tags_of(await s.compute(curve.multiply, c, key)) async for c in _points(s, sender, theirs)]
-        return _joined(returned), _joined(blinded)
-
-    _, answer = await together(_send_hashed(s, sender, ours, column, order, key), back())
-    assert answer is not None
-    return answer
 
 
 async def _close(s: Session, sender: str, outcome: Outcome, positions: NDArray[np.int64]) -> None:
     tell = s.params.result == "both" and outcome == "ok"
     await s.send(sender, Closing(outcome, positions.size if tell else 0))
     if tell:
-        await _put_all(s, sender, Common, lambda a, b: Common(positions[a:b].astype(np.uint32)), positions.size)
+        await put_all(s, sender, Common, lambda a, b: Common(positions[a:b].astype(np.uint32)), positions.size)
 
 
 # ---------------------------------------------------------------- sender
@@ -277,20 +211,18 @@ async def _close(s: Session, sender: str, outcome: Outcome, positions: NDArray[n
 @ECDH.role("sender")
 async def sender(s: Session, column: IdColumn) -> Found:
     peer = s.peer("receiver")
-    if s.params.floor is not None:
-        await _answer_probe(s, peer, column)
-        if not (await s.recv(peer, Verdict)).go:
-            return Found("below_floor")
+    if s.params.floor is not None and not await floor.answered(s, peer, column):
+        return Found("below_floor")
     key, order = curve.random_scalar(s.rng), s.rng.permutation(len(column))
     out = s.stream(peer, DoubleBlinded)
     with told(peer):
-        async for points in _points(s, peer, Blinded):
+        async for points in points_of(s, peer, Blinded):
             await out.put(DoubleBlinded(tags_of(await s.compute(curve.multiply, points, key))))
     await out.close()
-    await _send_hashed(s, peer, Theirs, column, order, key)
+    await send_hashed(s, peer, Theirs, column, order, key)
     closing = await s.recv(peer, Closing)
     if (closing.count > 0) != (closing.outcome == "ok" and s.params.result == "both"):
-        raise _wrong(s, peer, "closed with a count that its outcome does not go with")
+        raise wrong(peer, "closed with a count that its outcome does not go with")
     if closing.outcome != "ok" or s.params.result == "receiver":
         empty = np.empty(0, dtype=np.int64) if closing.outcome == "empty" and s.params.result == "both" else None
         return Found(_named(closing.outcome), empty)
@@ -298,69 +230,17 @@ async def sender(s: Session, column: IdColumn) -> Found:
     return Found("ok", order[positions])
 
 
-async def _answer_probe(s: Session, peer: str, column: IdColumn) -> None:
-    key = curve.random_scalar(s.rng)
-    chunks = []
-    with told(peer):
-        async for points in _points(s, peer, Probe):
-            chunks.append(tags_of(await s.compute(curve.multiply, points, key)))
-    double = _joined(chunks)
-    double = double[s.rng.permutation(len(double))]
-    await _put_all(s, peer, ProbeDouble, lambda a, b: ProbeDouble(double[a:b]), len(double))
-    await _send_hashed(s, peer, ProbeTheirs, column, s.rng.permutation(len(column)), key)
-
-
 async def _told_positions(s: Session, peer: str, count: int, ids: int) -> NDArray[np.int64]:
     chunks = [chunk.positions async for chunk in s.stream(peer, Common)]
     positions = np.concatenate([np.empty(0, dtype=np.uint32), *chunks]).astype(np.int64)
     once = duplicates_of(s.params, peer, s.cast) != "all"
     if positions.size != count or np.any(positions >= ids) or (once and np.unique(positions).size != count):
-        raise _wrong(s, peer, "named positions that do not exist or repeat")
+        raise wrong(peer, "named positions that do not exist or repeat")
     return positions
 
 
 def _named(outcome: str) -> Outcome:
     return "below_floor" if outcome == "below_floor" else "empty" if outcome == "empty" else "ok"
-
-
-# ---------------------------------------------------------------- both
-
-
-async def _send_hashed(
-    s: Session, peer: str, kind: type[PointsMessage], column: IdColumn, order: NDArray[np.int64], key: bytes
-) -> None:
-    """Stream H(id)^key in `order`, blinding one chunk at a time."""
-    out = s.stream(peer, kind)
-    for start in range(0, order.size, CHUNK):
-        ids = curve.Ids.from_arrow(column.ids.take(order[start : start + CHUNK]))
-        await out.put(kind(await s.compute(curve.hash_and_multiply, ids, key, DST)))
-        s.progress(min(start + CHUNK, order.size), order.size, "blinding ids")
-    await out.close()
-
-
-async def _put_all(s: Session, peer: str, kind: type[Message], part: Callable[[int, int], Message], rows: int) -> None:
-    out = s.stream(peer, kind)
-    for start in range(0, rows, CHUNK):
-        await out.put(part(start, start + CHUNK))
-    await out.close()
-
-
-async def _points(s: Session, peer: str, kind: type[PointsMessage]) -> AsyncIterator[NDArray[np.uint8]]:
-    async for chunk in s.stream(peer, kind):
-        yield chunk.points
-
-
-def tags_of(points: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(n, 12) of points (n, 32): bytes that are near uniform for a random point, and that equal points share."""
-    return np.ascontiguousarray(points[:, TAG])
-
-
-def _joined(chunks: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    return np.concatenate([np.empty((0, 12), dtype=np.uint8), *chunks])
-
-
-def _wrong(s: Session, peer: str, what: str) -> ParleyError:
-    return ParleyError("protocol_violation", f"{peer} {what}.", "Compare software versions.", party=peer)
 
 
 bind(ECDH, receiver, sender)

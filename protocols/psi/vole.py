@@ -2,14 +2,16 @@
 
 Ideal functionality: receiver and sender bring a set of ids each; the receiver is told which of its ids the sender has,
 and with `result: both` each is told its own rows of the common records, in one order that is the same for both and says
-nothing.
+nothing. With a `floor` fewer common ids than that give nobody any position.
 
-Adversary: semi-honest. Assumptions: gap computational Diffie-Hellman on ristretto255, AES and SHA-256 as ideal
-functions, and for more than about 1,900 ids at the receiver the dual-LPN assumption of the profile (`conservative`
-unless the job says `fast`; no number of bits is claimed for either, see parley.crypto.vole.profile). n ids at the
-receiver, m at the sender, t trees of l levels for the profile and n; w = 64-bit words.
+Adversary: semi-honest. Assumptions: gap computational Diffie-Hellman on ristretto255 (with a floor the decisional one
+too), AES and SHA-256 as ideal functions, and for more than about 1,900 ids at the receiver the dual-LPN assumption of
+the profile (`conservative` unless the job says `fast`; no number of bits is claimed for either, see
+parley.crypto.vole.profile). n ids at the receiver, m at the sender, t trees of l levels for the profile and n; w =
+64-bit words.
 
     step  from -> to           message      carries                                         bytes
+    only with a floor: the round of parley.protocols.psi.floor, 44 per id of the receiver and 32 of the sender; and then
     1     receiver -> sender   Opening      n; commitment to a random share                 40
     2     sender -> receiver   Answer       m; a random share                               40
     3     receiver -> sender   Start        the receiver's share; offer of base transfers   64
@@ -25,15 +27,15 @@ The salt of all hashes comes from both shares, after both sets are fixed: the re
 the sender's. t l is 0 up to about 1,900 ids (then t is the number of slots), else t is from 640 to 1280.
 
 Receiver learns which of its own ids the sender has and how many distinct ids the sender has. Sender learns how many
-distinct ids the receiver has, whether there is anything in common, and with `result: both` which of its own ids the
-receiver has (`duplicates: all`: also how many rows of the receiver's each of them has). Coordinator: both counts, from
-sizes.
+distinct ids the receiver has, whether there is anything in common or the floor is reached, and with `result: both`
+which of its own ids the receiver has (`duplicates: all`: also how many rows of the receiver's each of them has).
+Coordinator: both counts, from sizes. Below the floor the receiver learns how many ids are common, and nobody which.
 
 Not protected: a party that lies about its ids, as in psi/ecdh; here a receiver that deviates can also hold as many ids
-as its store has slots, a quarter more than it declares (small sets: 460 in all). There is no floor: the receiver sees
-which ids are common and not only how many, so that a floor would be a courtesy; psi/ecdh has one that binds. Encoding
-fails for a set with probability 2^-40 and then ends the step for good. Ids are distinct, and `duplicates: all` is, as
-in psi/ecdh; at most 2^24 at either side.
+as its store has slots, a quarter more than it declares (small sets: 460 in all). A floor costs a round of public-key
+operations, four for each id, which take much longer than all the rest. Encoding fails for a set with probability 2^-40
+and then ends the step for good. Ids are distinct, and `duplicates: all` is, as in psi/ecdh; at most 2^24 at either
+side.
 
 Source: Raghuraman, Rindal 2022; Rindal, Schoppmann 2021; parley.crypto.vole and parley.crypto.okvs name theirs.
 """
@@ -47,6 +49,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from parley.crypto import curve, okvs
 from parley.crypto.vole import correlation, evaluation
@@ -64,6 +67,7 @@ from parley.protocols.kit import (
     array,
     message,
 )
+from parley.protocols.psi import floor
 from parley.protocols.psi.ids import IdColumn, KeyParams, duplicates_of
 from parley.protocols.psi.jobs import bind
 from parley.wire.canonical import canonical, digest
@@ -80,7 +84,7 @@ Totals = Annotated[NDArray[np.uint8], array("n", 16, dtype="uint8")]
 Words = Annotated[NDArray[np.uint64], array("n", dtype="uint64")]
 TagRows = Annotated[NDArray[np.uint8], array("n", "size", dtype="uint8")]
 Indices = Annotated[NDArray[np.uint32], array("n", dtype="uint32")]
-Outcome = Literal["ok", "empty"]
+Outcome = Literal["ok", "empty", "below_floor"]
 
 
 @message("psi.vole.opening/1")
@@ -155,14 +159,19 @@ def _check_count(count: int) -> None:
 
 
 class Params(KeyParams):
-    """The key, as in parley.protocols.psi.ids; `profile`: the code behind the correlation."""
+    """The key, as in parley.protocols.psi.ids; `floor`: fewer common ids give nothing, after a slow round of its own;
+    `profile`: the code behind the correlation."""
 
     result: Literal["receiver", "both"] = "both"
+    floor: int | None = Field(default=None, ge=1, le=okvs.MAX_KEYS)
     profile: Literal["conservative", "fast"] = "conservative"
 
 
 def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
-    """About 10 bytes per id of the receiver, 8 to 12 per id of the sender, 1 to 3 MB besides; 4 per record."""
+    """About 10 bytes per id of the receiver, 8 to 12 per id of the sender, 1 to 3 MB besides; 4 per record.
+
+    A floor adds 44 bytes per id of the receiver and 32 per id of the sender.
+    """
     (receiver,), (sender,) = cast["receiver"], cast["sender"]
     n, m = (min(sizes.rows.get(p, 0), okvs.MAX_KEYS) for p in (receiver, sender))
     # A set of fewer keys may have up to so many more dense columns.
@@ -184,7 +193,8 @@ def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
         (Trees, 1, 32 * transfers + 16 * trees),
         (Tags, _chunks(m), evaluation.tag_bytes(n, m) * m),
     ]
-    flows = [Flow(kind.TAG, receiver, sender, messages, size) for kind, messages, size in up]
+    flows = [] if params.floor is None else floor.flows(receiver, sender, n, m)
+    flows += [Flow(kind.TAG, receiver, sender, messages, size) for kind, messages, size in up]
     return flows + [Flow(kind.TAG, sender, receiver, messages, size) for kind, messages, size in down]
 
 
@@ -199,6 +209,7 @@ VOLE = Protocol(
     summary="Which records two parties have in common, fast for large sets, by vector oblivious linear evaluation.",
     roles={"receiver": "one", "sender": "one"},
     steps=[
+        *floor.STEPS,
         Step("receiver", "sender", Opening, "receiver.size"),
         Step("sender", "receiver", Answer, "sender.size"),
         Step("receiver", "sender", Start, "receiver.size"),
@@ -211,7 +222,7 @@ VOLE = Protocol(
         Step("receiver", "sender", Common, "intersection", stream=True),
     ],
     learns={
-        "receiver": ["intersection", "sender.size"],
+        "receiver": ["intersection", "cardinality", "sender.size"],
         "sender": ["intersection", "receiver.size", "receiver.repeats", "outcome"],
         "coordinator": ["sizes"],
     },
@@ -270,6 +281,8 @@ async def receiver(s: Session, column: IdColumn) -> Found:
     peer, share = s.peer("sender"), s.rng.bytes(SHARE)
     with told():
         okvs.shape(len(column))  # a set that is too large is refused before anything leaves
+    if s.params.floor is not None and not await floor.reached(s, (peer,), column, s.params.floor):
+        return Found("below_floor")
     await s.send(peer, Opening(len(column), _commitment(share)))
     answer = await s.recv(peer, Answer)
     agreed = _agreed(s, len(column), answer.count, share, answer.share.tobytes())
@@ -328,6 +341,8 @@ async def sender(s: Session, column: IdColumn) -> Found:
     peer, share = s.peer("receiver"), s.rng.bytes(SHARE)
     with told():
         okvs.shape(len(column))
+    if s.params.floor is not None and not await floor.answered(s, peer, column):
+        return Found("below_floor")
     opening = await s.recv(peer, Opening)
     await s.send(peer, Answer(len(column), _array(share)))
     start = await s.recv(peer, Start)
@@ -348,6 +363,9 @@ async def sender(s: Session, column: IdColumn) -> Found:
     closing = await s.recv(peer, Closing)
     if (closing.count > 0) != (closing.outcome == "ok" and s.params.result == "both"):
         raise _wrong(s, peer, "closed with a count that its outcome does not go with")
+    least = 0 if s.params.floor is None else int(s.params.floor)
+    if least and (closing.outcome == "empty" or 0 < closing.count < least):
+        raise _wrong(s, peer, "said that the floor was reached and closed below it")
     if s.params.result == "receiver":
         return Found("ok" if closing.outcome == "ok" else "empty")
     if closing.outcome == "empty":

@@ -126,6 +126,7 @@ def test_classes_and_regression_have_their_charts() -> None:
         {"correlation": {"features": ["a"], "matrix": [[1, 2]]}},
         {"correlation": {"features": ["a", "b"], "matrix": [[1, None], [2, 3]]}},
         {"leakage": {"x": "high"}},
+        {"leakage": {"x": {"auc": "high"}}},
         {"points": [{"from": 1, "to": 2}]},
         {"points": 7},
         {"metrics": {"all": {"auc": "high", "roc": {"fpr": [0, 1], "tpr": [0]}, "confusion": {"tp": 1}, "lift": {}}}},
@@ -223,3 +224,14 @@ def luminance(colour: str) -> float:
 
 def contrast(a: float, b: float) -> float:
     return (max(a, b) + 0.05) / (min(a, b) + 0.05)
+
+
+def test_what_a_training_told_each_features_party_about_labels_is_shown() -> None:
+    found = results()
+    figures = {"auc": 0.7446, "nmi": 0.1128, "trees": 20, "rows": 10_000}
+    strict = {"auc": 0.5, "nmi": 0.0, "trees": 20, "rows": 10_000, "splits_auc": 0.7121}
+    found["train"]["lender"]["leakage"] = {"bureau": figures, "telco": strict}
+    text = page(data(found))
+    for part in ("bureau: labels from where rows sat", "0.7446", "0.1128", "telco: labels from the sides", "0.7121"):
+        assert part in text
+    assert "10,000" not in text.split("Measured leakage")[1].split("</table>")[0]

@@ -18,17 +18,20 @@ from seeded import Seeded, Unblinded, Unshuffled
 from simulators import psi_ecdh as sim
 
 from parley.protocols.kit import Cast
-from parley.protocols.psi import ecdh
+from parley.protocols.psi import ecdh, vole
 from parley.protocols.psi.ecdh import ECDH
 from parley.protocols.psi.ids import IdColumn
+from parley.protocols.psi.vole import VOLE
 
 PAIRS, BAR = 20_000, 0.52
 FEWER, HIGHER = 4_000, 0.545  # the same distance from chance
 MINE, THEIRS = ["a", "b", "c", "d"], ["d", "x", "b"]
 CAST = Cast({"receiver": "r", "sender": ["s"]})
+BELOW_VOLE = "below the floor of psi/vole"
 WAYS = {
     "both with a floor": {"id": "id", "floor": 2},
     "below the floor": {"id": "id", "floor": 3},
+    BELOW_VOLE: {"id": "id", "floor": 3},
     "one-sided": {"id": "id", "result": "receiver"},
 }
 SEES = {"r": sim.receiver_sees, "s": sim.sender_sees}
@@ -44,10 +47,11 @@ def real(
     way: str, pairs: int, planted: dict[str, type[Seeded]], who: str = "rs"
 ) -> dict[str, list[dict[str, np.ndarray]]]:
     """What the roles of `who` saw in so many runs."""
-    params = ECDH.validate(WAYS[way], CAST)
+    of, page = (VOLE, vole) if way == BELOW_VOLE else (ECDH, ecdh)
+    params = of.validate(WAYS[way], CAST)
     roles = {
-        "r": lambda s: ecdh.receiver(s, column(MINE)),
-        "s": lambda s: ecdh.sender(s, column(THEIRS)),
+        "r": lambda s: page.receiver(s, column(MINE)),
+        "s": lambda s: page.sender(s, column(THEIRS)),
     }
     out: dict[str, list[dict[str, np.ndarray]]] = {"r": [], "s": []}
 
@@ -84,7 +88,12 @@ def simulated(way: str, me: str, pairs: int) -> list[dict[str, np.ndarray]]:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("way", "pairs", "bar"),
-    [("both with a floor", PAIRS, BAR), ("below the floor", FEWER, HIGHER), ("one-sided", FEWER, HIGHER)],
+    [
+        ("both with a floor", PAIRS, BAR),
+        ("below the floor", FEWER, HIGHER),
+        (BELOW_VOLE, FEWER, HIGHER),
+        ("one-sided", FEWER, HIGHER),
+    ],
 )
 def test_nobody_tells_a_real_intersection_from_a_simulated_one(way, pairs, bar):
     """All messages are in the first way, in runs of twenty thousand; the others send a part of the same messages."""
@@ -100,6 +109,7 @@ LEAKS = {
     "the sender's answer to the probe keeps the order": ("s", Unshuffled, "r", "below the floor"),
     "the sender blinds nothing": ("s", Unblinded, "r", "one-sided"),
     "the receiver blinds nothing": ("r", Unblinded, "s", "one-sided"),
+    "the sender's answer to the probe of psi/vole keeps the order": ("s", Unshuffled, "r", BELOW_VOLE),
     "the receiver's probe is not blinded": ("r", Unblinded, "s", "below the floor"),
     "the common records come in the receiver's order": ("r", Unshuffled, "s", "both with a floor"),
 }

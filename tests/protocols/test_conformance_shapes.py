@@ -54,6 +54,12 @@ def other_spenders() -> dict[str, StepInputs]:
     return {**data, "lab": StepInputs(data["lab"].table.append_column("spent", values))}
 
 
+def seen_before(data: dict[str, StepInputs]) -> dict[str, StepInputs]:
+    """With what a first lookup left both sides."""
+    run = CASES["psi/lookup"].run(Setting(), data)
+    return {p: StepInputs(d.table, cache=run[p].cache) for p, d in data.items()}
+
+
 def moved(source: pa.Table, flipped: bool = False) -> pa.Table:
     """Every feature on another scale, which moves no row to another bin; perhaps every label turned around."""
     out = source
@@ -97,14 +103,19 @@ AGREE = {
     "psi/cardinality with a floor": (people, other_people),
     "psi/sum": (spenders, other_spenders),
     "psi/sum to the sender": (spenders, other_spenders),
+    "psi/lookup": (spenders, other_spenders),
+    "psi/lookup again": (lambda: seen_before(spenders()), lambda: seen_before(other_spenders())),
     "psi/multi": (three, other_three),
     "psi/multi below the floor": (three, other_three),
     "psi/multi two": (people, other_people),
     "psi/vole": (people, other_people),
     "psi/vole one-sided": (people, other_people),
+    "psi/vole with a floor": (people, other_people),
+    "psi/vole below the floor": (people, other_people),
     BY_TREES: (many, lambda: many(10**6)),
     "gbdt/vertical": (columns, other_columns),
     "gbdt/vertical packed": (columns, other_columns),
+    "gbdt/vertical strict": (columns, other_columns),
     "gbdt/vertical by gradient": (columns, other_columns),
     "gbdt/vertical leaf-wise": (lambda: columns(three_parties=False), lambda: two(other_columns())),
     "gbdt/vertical regression": (of_regression, other_targets),
@@ -147,6 +158,11 @@ def with_more_ids(data: dict[str, StepInputs], party: str, count: int) -> dict[s
     return {**data, party: ids([*data[party].table.column("id").to_pylist(), *more], 7)}
 
 
+def more_spenders() -> dict[str, StepInputs]:
+    more = ids(["d", "b", "x", "y"], 100).table.append_column("spent", pa.array([1.0, 2.0, 3.0, 4.0]))
+    return {**spenders(), "lab": StepInputs(more)}
+
+
 def other_trees() -> dict[str, StepInputs]:
     return split_inputs(table(seed=3), *COLUMNS)
 
@@ -168,13 +184,17 @@ DIFFER = {
     "receiver.size of psi/cardinality": ("psi/cardinality", people, lambda: one_id_more("hospital")),
     "sender.size of psi/cardinality": ("psi/cardinality", people, lambda: one_id_more("lab")),
     "outcome of psi/sum": ("psi/sum", spenders, lambda: {**spenders(), "hospital": ids(["a", "b", "c", "e"])}),
+    "sender.size of psi/lookup": ("psi/lookup", spenders, more_spenders),
+    "receiver.size of psi/lookup": ("psi/lookup", spenders, lambda: with_more_ids(spenders(), "hospital", 1)),
     "intersection of psi/multi": ("psi/multi two", people, one_more_in_common),
     "member.size of psi/multi": ("psi/multi", three, lambda: with_more_ids(three(), "lab", 1)),
     "intersection of psi/vole": ("psi/vole", people, one_more_in_common),
     "sender.size of psi/vole": ("psi/vole one-sided", people, lambda: one_id_more("lab")),
     "receiver.size of psi/vole": ("psi/vole one-sided", many, lambda: with_more_ids(many(), "hospital", 40)),
     "outcome of psi/vole": ("psi/vole one-sided", lambda: common(0), lambda: common(1)),
+    "outcome of psi/vole with a floor": ("psi/vole below the floor", people, one_more_in_common),
     "own_splits, node_membership": ("gbdt/vertical", columns, other_trees),
+    "own_splits, tree_shape": ("gbdt/vertical strict", columns, other_trees),
     "row_count": ("gbdt/vertical", columns, fewer_rows),
     "feature_names": ("gbdt/vertical", columns, other_names),
     "own_paths": ("gbdt/score", lambda: predicted(columns()), lambda: predicted(other_trees())),
@@ -197,6 +217,7 @@ def test_below_the_floor_and_one_sided_the_shape_does_not_tell_how_many_are_comm
     """Where the count is kept from the sender, it is kept from the relay too; the outcome is told to both."""
     assert shape_of("psi/ecdh one-sided", common(1)) == shape_of("psi/ecdh one-sided", common(3))
     assert shape_of("psi/ecdh below the floor", common(0)) == shape_of("psi/ecdh below the floor", common(2))
+    assert shape_of("psi/vole below the floor", common(0)) == shape_of("psi/vole below the floor", common(2))
     assert shape_of("psi/vole one-sided", common(1)) == shape_of("psi/vole one-sided", common(3))
     for way in ("ecdh", "vole"):
         name = f"psi/{way} one-sided"
@@ -209,6 +230,7 @@ def test_the_shape_does_not_tell_a_count_that_only_one_side_learns():
         some, other = (shape_of(f"psi/cardinality{floor}", common(k)) for k in (0, 2))
         assert some == other
     none = {**spenders(), "hospital": ids(["e", "f", "g", "h"])}
+    assert shape_of("psi/lookup", spenders()) == shape_of("psi/lookup", none)
     assert shape_of("psi/sum to the sender", spenders()) == shape_of("psi/sum to the sender", none)
 
 

@@ -9,8 +9,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import xgboost
+from sklearn.metrics import roc_auc_score
 from vertical import part, train, use_plain
 
+from parley.components.training.gbdt import Params as Growth
+from parley.components.training.gbdt import train as central
+from parley.components.training.objectives import Objective
 from parley.protocols.gbdt.jobs import VERTICAL
 from parley.protocols.gbdt.messages import Gradients, Level, Sampled
 from parley.protocols.gbdt.predict import PREDICT
@@ -74,6 +79,60 @@ def test_leaf_wise_trees_differ_from_level_wise_ones_and_stay_within_their_cost(
     asked = [e for e in runs[0].transcript if e.address.tag == Level.TAG]
     assert len(asked) == 2 * 7
     assert all(Level.decode(e.body, {}).build.size <= 1 for e in asked)  # one histogram a step: the smaller child's
+
+
+def quality(table: pa.Table, ours: np.ndarray, bins: np.ndarray, settings: dict[str, object]) -> tuple[float, float]:
+    """AUC of our scores and of XGBoost's on the same bins."""
+    y = table.column("y").to_numpy().astype(float)
+    base = np.full(len(y), float(np.log(y.mean() / (1 - y.mean()))))
+    matrix = xgboost.DMatrix(bins.astype(float), label=y, base_margin=base)
+    common = {"objective": "binary:logistic", "eta": 0.3, "nthread": 1, "tree_method": "hist", "max_bin": 256}
+    theirs = xgboost.train({**common, **settings}, matrix, 10).predict(matrix)
+    return roc_auc_score(y, ours), roc_auc_score(y, theirs)
+
+
+def test_quality_is_xgboosts_by_leaf_and_with_directions():
+    table = credit(10_000)
+    inputs, features = sides(table)
+    bins, _ = binned(table, features)
+    run = train(inputs, {"trees": 10, "growth": "leaf", "leaves": 12})
+    leafwise = {"grow_policy": "lossguide", "max_leaves": 12, "max_depth": 0}
+    one, other = quality(table, run["bank"].keep["scores"][:, 0], bins, leafwise)
+    assert abs(one - other) <= 1e-3
+    found = []
+    for way in (1, -1):  # the second is against what the table says, and costs
+        ways = {"bank": {"x9": -1}, "bureau": {"h_x5": way, "h_x0": -1}}
+        run = train(inputs, {"trees": 10, "depth": 4, "monotone": ways})
+        signs = tuple({**ways["bank"], **ways["bureau"]}.get(f, 0) for f in features)
+        settings = {"max_depth": 4, "monotone_constraints": str(signs)}
+        one, other = quality(table, run["bank"].keep["scores"][:, 0], bins, settings)
+        assert abs(one - other) <= 1e-3
+        found.append(one)
+    assert found[0] > found[1] + 0.01
+
+
+@pytest.mark.parametrize(
+    ("params", "growth", "more"),
+    [
+        ({"growth": "leaf", "leaves": 7}, {"leaves": 7, "depth": 6}, {}),
+        ({"depth": 4, "monotone": {"bank": {"x2": 1}, "bureau": {"h_x1": -1}}}, {"depth": 4}, {"x2": 1, "h_x1": -1}),
+        ({"objective": "multi", "classes": 2}, {}, {}),
+    ],
+)
+def test_one_party_that_holds_all_columns_grows_the_same_model(params, growth, more):
+    table = credit(1500)
+    inputs, features = sides(table)
+    bins, binning = binned(table, features)
+    model = central(
+        bins,
+        table.column("y").to_numpy(),
+        Growth(rounds=3, **growth),
+        spec=binning.spec,
+        objective=Objective("softmax", 2) if "classes" in params else Objective("logistic"),
+        together="classes" in params,
+        monotone=np.array([more.get(f, 0) for f in features]) if more else None,
+    )
+    assert model_of(train(inputs, {"trees": 3, **params})).to_dict() == model.to_dict()
 
 
 # ---------------------------------------------------------------- rows of large gradient

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from seeded import Seeded
 from vertical import CAST3, part, split_inputs, train, use_plain
 
 from parley.crypto.ahe import Layout
@@ -15,7 +17,7 @@ from parley.crypto.errors import CryptoError
 from parley.protocols.gbdt import pieces, scheme
 from parley.protocols.gbdt.jobs import VERTICAL
 from parley.protocols.gbdt.messages import Histograms, Key, NodeGradients
-from parley.protocols.kit import Cast
+from parley.protocols.kit import Cast, StepInputs
 from parley.protocols.kit.conformance import bytes_by_tag
 from parley.protocols.kit.local import Setting, sizes_of
 from parley.wire.errors import ParleyError
@@ -39,6 +41,7 @@ def split(table):
         ("vehicle_scale", {"trees": 2, "objective": "multi", "classes": 4}),
         ("vehicle_scale", {"trees": 1, "objective": "multi", "classes": 4, "multi": "trees"}),
         ("student", {"trees": 2, "weight": "x0", "objective": "poisson", "monotone": {"bureau": {"h_x0": 1}}}),
+        ("breast", {"trees": 4, "own_trees": 1, "growth": "leaf", "leaves": 6, "subsample": 0.8}),
         ("student", {"trees": 3, "objective": "regression", "depth": 2}),
     ],
 )
@@ -54,6 +57,21 @@ def test_the_model_is_the_plain_runs(name, params, monkeypatch):
     assert float(said.split("2^-")[1].split()[0]) >= 40
     for key in ("tree", "node", "feature", "left"):
         np.testing.assert_array_equal(real["bureau"].keep[key], fake["bureau"].keep[key])
+
+
+def test_rows_by_gradient_and_going_on_make_the_plain_runs_model(monkeypatch):
+    """Which rows come along is drawn from a seeded source on both sides of the comparison."""
+    inputs, params = split(joined("breast")), {"goss": {"top": 0.3, "other": 0.2}, **LATTICE}
+    models = []
+    for _ in range(2):
+        first = train(inputs, {"trees": 2, **params}, setting=Setting(rngs={"bank": Seeded("bank")}))
+        given = {p: StepInputs(d.table, {"train1": first[p].keep}) for p, d in inputs.items()}
+        more = {"trees": 2, "warm_start": True, **params}
+        second = train(given, more, setting=Setting(rngs={"bank": Seeded("again")}))
+        models.append(second["bank"].keep["model"])
+        use_plain(monkeypatch)
+    assert models[0] == models[1]
+    assert len(json.loads(models[0])["rounds"]) == 4
 
 
 def three_parties():

@@ -32,6 +32,7 @@ def split(table: pa.Table):
     [
         ("breast", 569, {"trees": 3}),
         ("default_credit", 3000, {"trees": 1}),
+        ("default_credit", 1000, {"trees": 2, "own_trees": 1, "growth": "leaf", "leaves": 4}),
         ("student", 395, {"trees": 2, "objective": "regression", "depth": 2}),
         ("vehicle_scale", 300, {"trees": 1, "objective": "multi", "classes": 4, "depth": 2}),
     ],

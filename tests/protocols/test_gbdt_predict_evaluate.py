@@ -8,10 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from sklearn.metrics import accuracy_score, mean_squared_error, roc_auc_score
-from vertical import CAST3, part, split_inputs, train, use_plain
+from vertical import CAST3, Times, part, split_inputs, train, use_plain
 
+from parley.components.features.pipeline import KINDS, Pipeline
 from parley.protocols.evaluate.metrics import EVALUATE
+from parley.protocols.frame import frame_of
 from parley.protocols.gbdt.predict import PREDICT
+from parley.protocols.gbdt.predict_jobs import SCORE
 from parley.protocols.kit import StepInputs, run_local
 from parley.protocols.kit import conformance as c
 from parley.protocols.kit.local import Setting
@@ -157,3 +160,27 @@ def test_prediction_aligns_by_row_ids():
     some = {p: part(t.select(cols), order) for p, cols in zip(("bank", "bureau", "telco"), COLUMNS, strict=True)}
     run = predict(trained, some, {}, Setting())
     np.testing.assert_allclose(run["bank"].keep["scores"], trained["bank"].keep["scores"][order], atol=1e-12)
+
+
+@pytest.mark.parametrize("protocol", [PREDICT, SCORE])
+def test_other_rows_are_prepared_as_the_training_rows_were(protocol, monkeypatch):
+    """The chain comes with the model: the table lies there raw, and the new alignment knows nothing of it."""
+    monkeypatch.setitem(KINDS, "times", ("vertical", "Times"))
+    data = inputs()
+    prepared = frame_of(data["bureau"], "bureau").with_transforms([Times("x3", -3.0)]).keep()
+    ready = {
+        p: StepInputs(d.table, {**d.needs, **({"prep": prepared} if p == "bureau" else {})}) for p, d in data.items()
+    }
+    trained = train(ready, {"trees": 4})
+    assert trained["bureau"].keep["prepared"] == prepared["prepared"]
+    order = np.random.default_rng(1).permutation(300)[:50]
+    t = table(300, 3)
+    t = t.set_column(1, "y", pa.array((t.column("y").to_numpy() > 0).astype(int)))
+    some = {p: part(t.select(cols), order) for p, cols in zip(("bank", "bureau", "telco"), COLUMNS, strict=True)}
+    given = {p: StepInputs(d.table, {"train": trained[p].keep, **d.needs}) for p, d in some.items()}
+    run = run_local(protocol, CAST3, given, {"label": "y"})
+    np.testing.assert_allclose(run["bank"].keep["scores"], trained["bank"].keep["scores"][order], atol=1e-6)
+    raw = {**trained["bureau"].keep, "prepared": Pipeline().to_json()}
+    given["bureau"].needs["train"] = raw
+    wrong = run_local(protocol, CAST3, given, {"label": "y"})["bank"].keep["scores"]
+    assert np.abs(wrong - trained["bank"].keep["scores"][order]).max() > 0.01

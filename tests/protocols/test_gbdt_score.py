@@ -29,7 +29,7 @@ COLUMNS = (["id", "y", "x0", "x1"], ["id", "x2", "x3"], ["id", "x4", "city"])
 
 @pytest.fixture(autouse=True)
 def plain(request, monkeypatch):
-    if "paillier" not in request.keywords:
+    if request.node.get_closest_marker("paillier") is None:
         use_plain(monkeypatch)
 
 

@@ -163,9 +163,13 @@ def test_each_party_keeps_exactly_its_own_splits():
 
 
 def test_names_are_told_only_when_shared():
-    for share, names in ((False, {"0", "1"}), (True, {"x2", "x3"})):
+    for share, names in ((False, {"#0", "#1"}), (True, {"x2", "x3"})):
         run = train(toy_inputs(False), {"trees": 2, "share_names": share})
         assert {f["feature"] for f in run["bank"].result["importance"] if f["party"] == "bureau"} <= names
+        mine = {f["feature"]: f["number"] for f in run["bank"].result["importance"] if f["party"] == "bank"}
+        assert mine.items() <= {"x0": 0, "x1": 1}.items()
+        theirs = [(f["feature"], f["number"]) for f in run["bank"].result["importance"] if f["party"] == "bureau"]
+        assert all(name == ("x2", "x3")[at] or name == f"#{at}" for name, at in theirs)
         assert ("gbdt.vertical.names/1" in {e.address.tag for e in run.transcript}) == share
 
 

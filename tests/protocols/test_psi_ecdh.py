@@ -14,7 +14,8 @@ from parley.crypto.prg import Rng
 from parley.protocols.kit import StepInputs, run_local
 from parley.protocols.kit import conformance as c
 from parley.protocols.kit.local import Setting
-from parley.protocols.psi import ecdh
+from parley.protocols.psi import blinding, ecdh, floor
+from parley.protocols.psi.blinding import tags_of
 from parley.protocols.psi.ecdh import ECDH, Closing
 from parley.protocols.psi.ids import matches
 from parley.wire.errors import ParleyError
@@ -56,7 +57,7 @@ CORPORA = {
 
 @pytest.mark.parametrize("name", CORPORA)
 def test_the_rows_are_the_oracles_and_aligned_everywhere(name, monkeypatch):
-    monkeypatch.setattr(ecdh, "CHUNK", 256)
+    monkeypatch.setattr(blinding, "CHUNK", 256)
     data = inputs(*CORPORA[name])
     out = run(data)
     columns = [{str(v) for v in i.table.column("id").to_pylist() if v not in (None, "")} for i in data.values()]
@@ -143,9 +144,9 @@ def test_bytes_are_the_docstrings(floor):
     body = c.bytes_by_tag(out.transcript)
     times = {"blinded": 32 * n, "double_blinded": 12 * n, "theirs": 32 * m, "common": 4 * both}
     if floor:
-        times |= {"probe": 32 * n, "probe_double": 12 * n, "probe_theirs": 32 * m}
+        times |= {"floor.probe": 32 * n, "floor.double": 12 * n, "floor.theirs": 32 * m}
     for (_, _, tag), size in body.items():
-        name = tag.split(".")[2].split("/")[0]
+        name = tag.split("/")[0].removeprefix("psi.").removeprefix("ecdh.")
         assert times.get(name, 0) <= size <= times.get(name, 16) + 200, tag
 
 
@@ -232,9 +233,9 @@ def test_positions_in_the_cardinality_round_show_only_without_the_shuffle():
         assert out["hospital"].outcome == "below_floor"
         double, other = (
             np.concatenate([f(k.decode(e.body, {})) for e in out.transcript if e.address.tag == k.TAG and not e.last])
-            for k, f in ((ecdh.ProbeDouble, lambda m: m.tags), (ecdh.ProbeTheirs, lambda m: m.points))
+            for k, f in ((floor.ProbeDouble, lambda m: m.tags), (floor.ProbeTheirs, lambda m: m.points))
         )
-        found = matches(double, ecdh.tags_of(curve.multiply(other, secret.scalar)))
+        found = matches(double, tags_of(curve.multiply(other, secret.scalar)))
         assert np.count_nonzero(found >= 0) == 20
         named = np.flatnonzero(found >= 0)
         hits[how] = int(np.sum(named % 2 == 0))

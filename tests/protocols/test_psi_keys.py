@@ -17,7 +17,7 @@ from shared import need
 from parley.protocols import registry
 from parley.protocols.kit import Cast, StepInputs, run_local
 from parley.protocols.kit.local import Setting
-from parley.protocols.psi import ecdh, vole
+from parley.protocols.psi import blinding, ecdh, vole
 from parley.protocols.psi.ids import IdColumn, id_column
 from parley.wire.errors import ParleyError
 
@@ -231,7 +231,8 @@ MINE, THEIRS = ["a", "b", "a", "c", "a", "d", "b", None], ["b", "x", "a", "d"]
 
 @both
 def test_every_row_of_a_repeated_key_is_aligned_where_the_job_says_all(name, monkeypatch):
-    monkeypatch.setattr(KINDS[name], "CHUNK", 2)
+    monkeypatch.setattr(vole, "CHUNK", 2)
+    monkeypatch.setattr(blinding, "CHUNK", 2)
     bank, lab = side(id=pa.array(MINE)), side(100, id=pa.array(THEIRS))
     expected = sorted((i, 100 + THEIRS.index(x)) for i, x in enumerate(MINE) if x in THEIRS)
     out = run(name, bank, lab, duplicates="all")

@@ -87,6 +87,42 @@ def test_result_receiver_tells_the_sender_nothing_but_the_outcome():
     assert c.shape(small.transcript) == c.shape(large.transcript)
 
 
+@pytest.mark.parametrize(("floor", "outcome"), [(2, "ok"), (3, "below_floor")])
+@pytest.mark.parametrize("result", ["both", "receiver"])
+def test_below_the_floor_nobody_gets_positions_and_nothing_more_is_sent(floor, outcome, result):
+    out = run(inputs(["a", "b", "c"], ["b", "c", "d"]), floor=floor, result=result)
+    assert {o.outcome for o in out.outputs.values()} == {outcome}
+    assert ("rows" in out["hospital"].keep) == (outcome == "ok")
+    assert ("rows" in out["lab"].keep) == (outcome == "ok" and result == "both")
+    tags = {e.address.tag for e in out.transcript}
+    assert ("psi.vole.opening/1" in tags) == (outcome == "ok")
+    assert {t for t in tags if t.startswith("psi.floor.")} == {f"psi.floor.{k}/1" for k in FLOOR}
+
+
+FLOOR = ("probe", "double", "theirs", "verdict")
+
+
+def test_the_floors_round_has_the_bytes_of_its_page_and_does_not_change_the_rest():
+    n, m, both = 30, 20, 10
+    data = inputs([f"{i}" for i in range(n)], [f"{i}" for i in range(n - both, n - both + m)])
+    seen, without = (c.bytes_by_tag(run(data, floor=f).transcript) for f in (1, None))
+    sizes = {"probe": 32 * n, "double": 12 * n, "theirs": 32 * m, "verdict": 1}
+    for (_, _, tag), size in seen.items():
+        if tag.startswith("psi.floor."):
+            exact = sizes[tag.removeprefix("psi.floor.").split("/")[0]]
+            assert exact <= size <= exact + 200, tag
+    assert {k: v for k, v in seen.items() if "floor" not in k[2]} == without
+
+
+@pytest.mark.parametrize("closing", [vole.Closing("empty", 0), vole.Closing("ok", 1)])
+def test_a_receiver_that_closes_below_the_floor_it_said_was_reached_is_refused(closing):
+    data = inputs(["a", "b", "c"], ["b", "c"])
+    index = found_at(run(data, floor=2).transcript, vole.Closing)
+    with pytest.raises(ParleyError) as e:
+        run(data, Setting(fault=spoiled(vole.Closing, index, lambda v: closing), patience=2), floor=2)
+    assert (e.value.code, e.value.party) == ("protocol_violation", "hospital")
+
+
 def test_same_sizes_and_common_count_give_transcripts_of_one_shape():
     one = run(inputs(["a", "b", "c"], ["b", "x"]))
     other = run(inputs(["quite", "another", "column"], ["column", "1"]))
@@ -314,7 +350,7 @@ def test_parameters_are_checked_before_anything_is_signed():
     params = VOLE.validate({"id": {"hospital": "pid", "lab": "id"}}, cast)
     with pytest.raises(ParleyError, match="no column 'pid'"):
         VOLE.data_checks[0](params, cast, "hospital", {"pidd": "string"})
-    for wrong in ({"id": {"hospital": "pid"}}, {"id": "id", "profile": "silver"}, {"id": "id", "floor": 10}):
+    for wrong in ({"id": {"hospital": "pid"}}, {"id": "id", "profile": "silver"}, {"id": "id", "floor": 0}):
         with pytest.raises(ParleyError) as e:
             VOLE.validate(wrong, cast)
         assert e.value.code == "bad_parameters"

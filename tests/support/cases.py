@@ -73,6 +73,13 @@ def spenders() -> dict[str, StepInputs]:
     return {**data, "lab": StepInputs(lab.append_column("spent", pa.array([1.25, -3.5, 100.0])))}
 
 
+def looked_up() -> dict[str, StepInputs]:
+    """Both sides with what the first lookup left them."""
+    data = spenders()
+    run = CASES["psi/lookup"].run(inputs=data)
+    return {p: StepInputs(d.table, cache=run[p].cache) for p, d in data.items()}
+
+
 def three() -> dict[str, StepInputs]:
     return {**people(), "pharmacy": ids(["b", "d", "q", "r", "s"], 200)}
 
@@ -113,12 +120,24 @@ def trained(by: str = "gbdt/vertical", data: dict[str, StepInputs] | None = None
     return {p: StepInputs(d.table, {"train": run[p].keep, **d.needs}) for p, d in data.items()}
 
 
+def halves() -> dict[str, StepInputs]:
+    """The two halves of the common rows, from two steps."""
+    out = {}
+    for party, given in columns().items():
+        rows = np.asarray(given.needs["align"]["rows"])
+        out[party] = StepInputs(given.table, {"a": {"rows": rows[:10]}, "b": {"rows": rows[10:]}})
+    return out
+
+
 def scored() -> dict[str, StepInputs]:
     return {"bank": StepInputs(None, {"train": CASES["gbdt/vertical"].run()["bank"].keep})}
 
 
 PSI2 = {"receiver": "hospital", "sender": ["lab"]}
 BY_TREES = "psi/vole by trees"
+EVERYBODY = {"member": ["bank", "bureau", "telco"]}
+DECIDER = {"label": "bank", "member": ["bureau", "telco"]}
+LOOK = {"id": "id", "columns": ["spent"]}
 RING = {"member": ["hospital", "lab", "pharmacy"]}
 CASES = {
     c.name: c
@@ -131,14 +150,19 @@ CASES = {
         Case("psi/cardinality with a floor", "psi/cardinality", PSI2, {"id": "id", "floor": 3}, people),
         Case("psi/sum", "psi/sum", PSI2, {"id": "id", "value": "spent", "floor": 2}, spenders),
         Case("psi/sum to the sender", "psi/sum", PSI2, {"id": "id", "value": "spent", "result": "sender"}, spenders),
+        Case("psi/lookup", "psi/lookup", PSI2, LOOK, spenders),
+        Case("psi/lookup again", "psi/lookup", PSI2, LOOK, looked_up),
         Case("psi/multi", "psi/multi", RING, {"id": "id", "floor": 2}, three),
         Case("psi/multi below the floor", "psi/multi", RING, {"id": "id", "floor": 3}, three),
         Case("psi/multi two", "psi/multi", {"member": ["hospital", "lab"]}, {"id": "id"}, people),
         Case("psi/vole", "psi/vole", PSI2, {"id": "id"}, people),
         Case("psi/vole one-sided", "psi/vole", PSI2, {"id": "id", "result": "receiver"}, people),
+        Case("psi/vole with a floor", "psi/vole", PSI2, {"id": "id", "floor": 1}, people),
+        Case("psi/vole below the floor", "psi/vole", PSI2, {"id": "id", "floor": 3}, people),
         Case(BY_TREES, "psi/vole", PSI2, {"id": "id"}, many),
         Case("gbdt/vertical", "gbdt/vertical", CAST3, TRAIN, columns),
         Case("gbdt/vertical packed", "gbdt/vertical", CAST3, {**TRAIN, "scheme": "lattice"}, columns),
+        Case("gbdt/vertical strict", "gbdt/vertical", CAST3, {**TRAIN, "disclosure": "strict"}, columns),
         Case(
             "gbdt/vertical regression",
             "gbdt/vertical",
@@ -171,6 +195,14 @@ CASES = {
             lambda: trained("gbdt/vertical regression", of_regression()),
         ),
         Case("evaluate", "evaluate", {"label": "bank"}, {}, scored),
+        Case("prep/impute", "prep/impute", EVERYBODY, {"method": "median"}, columns),
+        Case("prep/encode", "prep/encode", EVERYBODY, {"method": "ordinal"}, columns),
+        Case("prep/scale", "prep/scale", EVERYBODY, {"exclude": ["id", "y"]}, columns),
+        Case("prep/transform", "prep/transform", EVERYBODY, {"do": "log1p", "columns": {"bank": ["x0"]}}, columns),
+        Case("prep/split", "prep/split", EVERYBODY, {"test": 0.25}, columns),
+        Case("prep/split by label", "prep/split", DECIDER, {"by": "stratified", "column": "y"}, columns),
+        Case("prep/sample", "prep/sample", DECIDER, {"column": "y", "shares": {"0": 0.5, "1": 3}}, columns),
+        Case("prep/union", "prep/union", EVERYBODY, {}, halves),
         Case("score/card", "score/card", {"label": "bank"}, {}, scored),
     )
 }

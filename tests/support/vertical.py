@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
+from parley.components.features.pipeline import Transform
 from parley.crypto.ahe.base import Bins, Ciphertexts, Counts, Ints, Layout, Raw, Response, Sums
 from parley.crypto.ahe.plain import PlainPublicKey, PlainSecretKey
 from parley.crypto.errors import CryptoError
@@ -86,6 +90,26 @@ class PackedSecretKey(PlainSecretKey):
         if raw.shape != (count, 8 * layout.channels):
             raise CryptoError("bad_ciphertext", "a response of another size")
         return Response(raw, count)
+
+
+@dataclass(frozen=True)
+class Times(Transform):
+    """A preparation for tests: one column times a number."""
+
+    kind = "times"
+    column: str
+    factor: float
+
+    def apply(self, table: pa.Table) -> pa.Table:
+        at = table.column_names.index(self.column)
+        return table.set_column(at, self.column, pa.array(table.column(at).to_numpy() * self.factor))
+
+    def to_dict(self) -> dict[str, object]:
+        return {"column": self.column, "factor": self.factor}
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> Times:
+        return cls(**record)
 
 
 def with_rows(table: pa.Table) -> pa.Table:

@@ -15,11 +15,11 @@ from seeded import Seeded
 
 from parley.crypto import curve
 from parley.protocols.kit.message import Message
-from parley.protocols.psi import ecdh
+from parley.protocols.psi import blinding, ecdh, floor
 from parley.protocols.psi.ids import matches
 
-POINTS = (ecdh.Probe, ecdh.ProbeTheirs, ecdh.Blinded, ecdh.Theirs)
-TAGS = (ecdh.ProbeDouble, ecdh.DoubleBlinded)
+POINTS = (floor.Probe, floor.ProbeTheirs, ecdh.Blinded, ecdh.Theirs)
+TAGS = (floor.ProbeDouble, ecdh.DoubleBlinded)
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Learnt:
 
 
 def hashed(ids: Sequence[str], key: bytes) -> np.ndarray:
-    return curve.hash_and_multiply(curve.Ids.from_list([i.encode() for i in ids]), key, ecdh.DST)
+    return curve.hash_and_multiply(curve.Ids.from_list([i.encode() for i in ids]), key, blinding.DST)
 
 
 def random_points(n: int, rng: Seeded) -> np.ndarray:
@@ -55,7 +55,7 @@ def receiver_is_sent(ids: Sequence[str], known: Learnt, own: Seeded, rng: Seeded
         order, key = own.permutation(known.own), curve.random_scalar(own)
         # Of the first round the receiver learns a count alone: which of its ids they are is the simulator's guess.
         guess = rng.permutation(known.own)[: len(known.common)]
-        out += _answer([ids[i] for i in order], guess, known.other, key, rng, ecdh.ProbeDouble)
+        out += _answer([ids[i] for i in order], guess, known.other, key, rng, floor.ProbeDouble)
         if known.outcome == "below_floor":
             return out
     order, key = own.permutation(known.own), curve.random_scalar(own)
@@ -66,11 +66,11 @@ def receiver_is_sent(ids: Sequence[str], known: Learnt, own: Seeded, rng: Seeded
 def _answer(asked, common, other: int, key: bytes, rng: Seeded, kind) -> list[Message]:
     """`common` are places among those asked."""
     single = hashed(asked, curve.random_scalar(rng))
-    double, mine = ecdh.tags_of(curve.multiply(single, key)), single[common]
+    double, mine = blinding.tags_of(curve.multiply(single, key)), single[common]
     rest = random_points(other - len(common), rng) if other > len(common) else mine[:0]
     shown = np.concatenate([mine, rest])[rng.permutation(other)]
-    if kind is ecdh.ProbeDouble:
-        return [ecdh.ProbeDouble(double[rng.permutation(len(double))]), ecdh.ProbeTheirs(shown)]
+    if kind is floor.ProbeDouble:
+        return [floor.ProbeDouble(double[rng.permutation(len(double))]), floor.ProbeTheirs(shown)]
     return [ecdh.DoubleBlinded(double), ecdh.Theirs(shown)]
 
 
@@ -81,14 +81,14 @@ def receiver_sees(messages: Sequence[Message], own: Seeded) -> dict[str, np.ndar
     got |= {kind: blocks([m.tags for m in messages if isinstance(m, kind)] or none) for kind in TAGS}
     out: dict[str, np.ndarray] = {}
     for at, (double, theirs) in enumerate(
-        ((ecdh.ProbeDouble, ecdh.ProbeTheirs), (ecdh.DoubleBlinded, ecdh.Theirs)) if len(got[ecdh.ProbeDouble])
+        ((floor.ProbeDouble, floor.ProbeTheirs), (ecdh.DoubleBlinded, ecdh.Theirs)) if len(got[floor.ProbeDouble])
         else ((ecdh.DoubleBlinded, ecdh.Theirs),)
     ):  # fmt: skip
         if not len(got[double]):
             continue
         key = (own.scalars[at] + 1).to_bytes(32, "little")
         name = double.__name__
-        where = matches(got[double], ecdh.tags_of(curve.multiply(got[theirs], key)))
+        where = matches(got[double], blinding.tags_of(curve.multiply(got[theirs], key)))
         if double is ecdh.DoubleBlinded:  # it comes back in the order it was sent: undo that
             where = where[np.argsort(own.orders[at])]
         out |= {name: got[double], theirs.__name__: got[theirs], f"{name} where": where}
@@ -105,7 +105,7 @@ def sender_is_sent(known: Learnt, own: Seeded, rng: Seeded) -> list[Message]:
         curve.random_scalar(own)
         own.permutation(known.other)
         own.permutation(known.own)
-        out += [ecdh.Probe(random_points(known.other, rng)), ecdh.Verdict(known.outcome != "below_floor")]
+        out += [floor.Probe(random_points(known.other, rng)), floor.Verdict(known.outcome != "below_floor")]
         if known.outcome == "below_floor":
             return out
     curve.random_scalar(own)
@@ -129,6 +129,6 @@ def sender_sees(messages: Sequence[Message], own: Seeded) -> dict[str, np.ndarra
             out |= {"places": m.positions.astype(np.int64), "rows": own.orders[-1][m.positions]}
         elif isinstance(m, ecdh.Closing):
             out["closing"] = np.array([m.count, ("ok", "empty", "below_floor").index(m.outcome)])
-        elif isinstance(m, ecdh.Verdict):
+        elif isinstance(m, floor.Verdict):
             out["verdict"] = np.array([m.go], dtype=np.int64)
     return out
