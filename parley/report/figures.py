@@ -142,15 +142,17 @@ def _drift(party: str, result: dict[str, Any]) -> tuple[dict[str, Any], ...] | N
 
 
 def _binning(party: str, result: dict[str, Any]) -> list[Binned]:
+    """Bins of a binary label; with more classes there is one information value and no weight of evidence to draw."""
     return [
-        Binned(
-            str(f.get("party", party)),
-            str(f["feature"]),
-            number(f["iv"]),
-            tuple(Bin(str(b["label"]), number(b["rows"]), number(b["events"]), number(b["woe"])) for b in f["bins"]),
-        )
+        Binned(str(f.get("party", party)), str(f["feature"]), number(f["iv"]), tuple(_bins(f["bins"])))
         for f in result["binning"]
     ]
+
+
+def _bins(found: list[dict[str, Any]]) -> Iterator[Bin]:
+    for b in found:
+        if b["woe"] is not None:
+            yield Bin(str(b["label"]), number(b["rows"]), number(b["events"]), number(b["woe"]))
 
 
 def _correlation(party: str, result: dict[str, Any]) -> tuple[tuple[str, ...], tuple[tuple[float, ...], ...]] | None:

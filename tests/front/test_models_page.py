@@ -56,7 +56,7 @@ def test_the_pages_job_runs_and_tells_what_the_page_says(tmp_path: Path, monkeyp
 
 def test_the_commands_exist() -> None:
     named = re.findall(r"^parley party model (\w+)", PAGE, re.MULTILINE)
-    assert named == ["list", "show", "export", "verify"]
+    assert named == ["list", "show", "export", "verify", "scorecard"]
     for command in named:
         shown = CliRunner().invoke(app, ["party", "model", command, "--help"])
         assert shown.exit_code == 0

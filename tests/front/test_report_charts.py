@@ -157,6 +157,12 @@ def test_hostile_labels_stay_text_in_every_chart() -> None:
     assert charts(text)
 
 
+def test_bins_of_several_classes_have_their_information_value_alone() -> None:
+    bins = [{"label": "0", "rows": 50, "events": [10, 20, 20], "woe": None}]
+    found = {"bin": {"lender": {"binning": [{"party": "bureau", "feature": "age", "iv": 0.3, "bins": bins}]}}}
+    assert set(charts(page(data(found)))) == {"iv"}
+
+
 def test_many_features_are_cut_and_said() -> None:
     names = [f"f{k}" for k in range(50)]
     binning = [{"feature": n, "iv": 1 / (k + 1), "bins": BINS} for k, n in enumerate(names)]

@@ -215,6 +215,13 @@ def test_what_is_no_model_is_told(homes: dict[str, PartyHome]) -> None:
     assert models.models(homes["bank"])[0].step == "train"
 
 
+def test_trees_are_no_scorecard(homes: dict[str, PartyHome]) -> None:
+    arguments = ["party", "model", "scorecard", "j1", "train", "--home", str(homes["bank"].path)]
+    ran = CliRunner().invoke(app, arguments)
+    assert isinstance(ran.exception, ParleyError)
+    assert ran.exception.code == "no_scorecard"
+
+
 def test_hostile_words_do_not_become_markup() -> None:
     card = ModelCard("a", "j", "s", "x\n# y", "<script>", "p", "c", "h", "ada | b", "v", "k", {"a|b": "c\n| d"}, ())
     text = card.markdown()
