@@ -124,10 +124,11 @@ async def _introduce(s: Session, data: LabelData) -> Team:
         peers.append(Peer(name, bins, kinds, theirs, len(n_bins)))
         n_bins += bins
         categorical += kinds
-    outputs = scheme.planned(s.params, [p.n_bins for p in peers])
+    shown, rows = [p.n_bins for p in peers], int(data.y.size)
+    outputs, sharing = scheme.planned(s.params, shown), scheme.shared(s.params, shown)
     with told():
-        key = await s.compute(scheme.generate, scheme.terms_of(s, int(data.y.size), outputs))
-    await together(*(s.send(p, Key(key.public.encode(), int(data.y.size), outputs)) for p in names))
+        key = await s.compute(scheme.generate, scheme.terms_of(s, rows, outputs, sharing))
+    await together(*(s.send(p, Key(key.public.encode(), rows, outputs, sharing)) for p in names))
     monotone = np.concatenate(ways).astype(np.int64) if s.params.monotone else None
     return Team(key, tuple(peers), BinSpec(tuple(n_bins), tuple(categorical)), monotone, Seen(data.y.size, names))
 

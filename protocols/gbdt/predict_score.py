@@ -48,7 +48,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from parley.crypto.ahe import Ciphertexts, Layout, PublicKey, RowPublicKey, SecretKey
 from parley.protocols.gbdt import scheme
 from parley.protocols.gbdt.course import Splits
-from parley.protocols.gbdt.params import LATTICE_SCALE
 from parley.protocols.gbdt.pieces import Pieces, cut, pieces_of
 from parley.protocols.gbdt.predict import Scorer
 from parley.protocols.gbdt.predict_messages import MAX_OUTPUTS, Conditions, Entries, Held, Key, Passed, Sums
@@ -88,7 +87,7 @@ class Params(BaseModel):
     @model_validator(mode="after")
     def _by_scheme(self) -> Self:
         if self.scheme == "lattice" and "scale_bits" not in self.model_fields_set:
-            self.scale_bits = LATTICE_SCALE
+            self.scale_bits = 20
         return self
 
     def layout(self, rows: int) -> Layout:

@@ -150,6 +150,7 @@ class Protocol:
         self.jobs: dict[str, Job] = {}
         self.checks: list[Check] = []
         self.data_checks: list[DataCheck] = []
+        self.prepares = False  # whether later steps may see other columns than the dataset's
         maker = inspect.stack()[1]
         self._sources: list[str] = [maker.filename]
         self.page = inspect.cleandoc(maker.frame.f_globals.get("__doc__") or summary)

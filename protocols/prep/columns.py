@@ -80,6 +80,7 @@ def bind(protocol: Protocol, fit: Fit, suits: Suits) -> None:
         return StepOutputs(keep=frame.keep(), result={"columns": count})
 
     protocol.job("member")(job)
+    protocol.prepares = True
     protocol.checks.append(_check_params)
 
 
