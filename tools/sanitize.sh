@@ -9,7 +9,7 @@ configure_and_build() {
   local nanobind
   nanobind=$(.venv/bin/python -m nanobind --cmake_dir)
   PATH="$PWD/.venv/bin:$PATH" cmake -S . -B "$out" -G Ninja -DPARLEY_SANITIZE=ON -DCMAKE_BUILD_TYPE=Release \
-      -DCMAKE_CXX_FLAGS_RELEASE="-O1 -g -fno-sanitize-recover=all --param=asan-instrumentation-with-call-threshold=0" -Dnanobind_DIR="$nanobind" \
+      -DCMAKE_CXX_FLAGS_RELEASE="-O1 -g1 -fno-sanitize-recover=all --param=asan-instrumentation-with-call-threshold=0" -Dnanobind_DIR="$nanobind" \
       -DPython_EXECUTABLE="$PWD/.venv/bin/python"
   PATH="$PWD/.venv/bin:$PATH" cmake --build "$out" --parallel "${WORKERS:-2}"
   grep -q __asan_init "$(module)" || { echo "the module was built without the sanitizers" >&2; exit 1; }

@@ -4,20 +4,27 @@
     logistic    binary, y in {0,1}   1        1 / (1 + exp(-raw))
     softmax     classes 0 .. K-1     classes  exp(raw_k) / sum exp(raw_j)
     squared     regression           1        raw
+    huber       regression           1        raw; errors beyond delta count by size, not by square
+    fair        regression           1        raw; as huber, and less
+    log_cosh    regression           1        raw; as huber, and nearer the square
     poisson     counts, y >= 0       1        exp(raw)
     gamma       amounts, y > 0       1        exp(raw)
     tweedie     claims, y >= 0       1        exp(raw); variance ~ mean^power, 1 < power < 2
 
 Derivatives are those of Chen & Guestrin, *XGBoost*, 2016, section 2.2, with the factors that XGBoost uses
 (softmax: h = 2 p (1 - p); poisson: h = exp(raw + 0.7), which keeps steps short where counts are rare); h is at least
-1e-16, which the fixed point below rounds to 0. With m = exp(raw):
+1e-16, which the fixed point below rounds to 0. With m = exp(raw), z = raw - y, d = delta:
 
     loss                                              g                       h
+    huber     d^2 (sqrt(1 + (z/d)^2) - 1)             z / sqrt(1 + (z/d)^2)   (1 + (z/d)^2)^(-3/2)
+    fair      d^2 (|z|/d - log(1 + |z|/d))            z / (1 + |z|/d)         (1 + |z|/d)^(-2)
+    log_cosh  d^2 log(cosh(z/d))                      d tanh(z/d)             1 - tanh(z/d)^2
     poisson   m - y raw                               m - y                   e^0.7 m
     gamma     raw + y / m                             1 - y / m               y / m
     tweedie   m^(2-p) / (2-p) - y m^(1-p) / (1-p)     m^(2-p) - y m^(1-p)     (2-p) m^(2-p) + (p-1) y m^(1-p)
 
-Source of the last three: Jorgensen, *The Theory of Dispersion Models*, 1997, with the log link.
+Source of the last three: Jorgensen, *The Theory of Dispersion Models*, 1997, with the log link; of fair: Fair, *On the
+Robust Estimation of Econometric Models*, 1974; huber is the smooth one that XGBoost has.
 """
 
 from __future__ import annotations
@@ -32,7 +39,8 @@ from parley.components.errors import DataError
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-Loss = Literal["logistic", "softmax", "squared", "poisson", "gamma", "tweedie"]
+Loss = Literal["logistic", "softmax", "squared", "huber", "fair", "log_cosh", "poisson", "gamma", "tweedie"]
+ROBUST = ("huber", "fair", "log_cosh")
 LOG_LINK = ("poisson", "gamma", "tweedie")
 
 MIN_HESSIAN = 1e-16
@@ -45,25 +53,28 @@ _CLIP = 1e-15
 
 @dataclass(frozen=True)
 class Objective:
-    """A loss; `classes` is K for softmax and 1 for the others; `power` is Tweedie's."""
+    """A loss; `classes` is K for softmax and 1 for the others; `power` is Tweedie's, `delta` > 0 the robust losses'."""
 
     loss: Loss
     classes: int = 1
     power: float = 1.5
+    delta: float = 1.0
 
     def __post_init__(self) -> None:
         low, high = (2, MAX_CLASSES) if self.loss == "softmax" else (1, 1)
-        known = ("logistic", "softmax", "squared", *LOG_LINK)
+        known = ("logistic", "softmax", "squared", *ROBUST, *LOG_LINK)
         if self.loss not in known or not low <= self.classes <= high:
             raise DataError("bad_parameter", f"there is no objective {self.loss} with {self.classes} classes")
         if not 1 < self.power < 2:
             raise DataError("bad_parameter", "the power of tweedie lies between 1 and 2")
+        if not 0 < self.delta <= 1e12:
+            raise DataError("bad_parameter", "delta is above 0, and at most 1e12")
 
     def labels(self, y: npt.ArrayLike) -> Floats:
         """(n,) labels as float64; DataError `bad_labels`, `one_class`, `no_rows` when they cannot be learnt.
 
-        Logistic labels are 0 and 1, softmax labels whole numbers in [0, K), squared labels finite; those of poisson and
-        tweedie are at least 0 and not all 0, those of gamma above 0.
+        Logistic labels are 0 and 1, softmax labels whole numbers in [0, K), those of squared and the robust losses
+        finite; those of poisson and tweedie are at least 0 and not all 0, those of gamma above 0.
         """
         values = np.asarray(y, dtype=np.float64)
         if values.ndim != 1:
@@ -75,7 +86,7 @@ class Objective:
             raise DataError(
                 "bad_labels", f"{bad} of {values.size} labels are missing or not finite", "remove these rows"
             )
-        if self.loss == "squared":
+        if self.loss in ("squared", *ROBUST):
             return values
         if self.loss in LOG_LINK:
             if values.min() < 0 or (values.min() == 0 and self.loss == "gamma") or values.max() == 0:
@@ -90,7 +101,8 @@ class Objective:
         return values
 
     def base_score(self, y: Floats, w: Floats | None = None, offset: Floats | None = None) -> Floats:
-        """(K,) raw start scores: log odds of the weighted class shares, or the weighted mean, or its logarithm.
+        """(K,) raw start scores: log odds of the weighted class shares, or the weighted mean, or its logarithm, or for
+        the robust losses the weighted median (the least value up to which half of the weight lies).
 
         An absent softmax class counts with half a row. `offset` (n,), of a log link only, is added to every raw score:
         the start is the best constant beside it.
@@ -104,6 +116,9 @@ class Objective:
             if above <= 0:
                 raise DataError("bad_labels", "all weight lies on labels of 0", "give other rows some weight")
             return np.array([np.log(above / float((weights * np.exp((2 - p) * off)).sum()))])
+        if self.loss in ROBUST:
+            order = np.argsort(y, kind="stable")
+            return np.array([y[order][np.searchsorted(np.cumsum(weights[order]), total / 2)]])
         if self.loss == "squared":
             return np.array([float((weights * y).sum()) / total])
         if self.loss == "logistic":
@@ -122,6 +137,8 @@ class Objective:
         prediction = self.predict(raw)
         if self.loss in LOG_LINK:
             g, h = self._log_link(y[:, None], raw)
+        elif self.loss in ROBUST:
+            g, h = self._robust(raw - y[:, None])
         elif self.loss == "squared":
             g, h = raw - y[:, None], np.ones_like(raw)
         elif self.loss == "logistic":
@@ -132,6 +149,28 @@ class Objective:
             g[np.arange(y.size), y.astype(np.int64)] -= 1
             h = np.maximum(2 * prediction * (1 - prediction), MIN_HESSIAN)
         return g * weights, h * weights
+
+    def _robust(self, z: Floats) -> tuple[Floats, Floats]:
+        scaled = z / self.delta
+        if self.loss == "huber":
+            root = np.sqrt(1 + scaled**2)
+            g, h = z / root, root**-3.0
+        elif self.loss == "fair":
+            below = 1 + np.abs(scaled)
+            g, h = z / below, below**-2.0
+        else:
+            g, h = self.delta * np.tanh(scaled), 1 - np.tanh(scaled) ** 2
+        return g, np.maximum(h, MIN_HESSIAN)
+
+    def _robust_loss(self, z: Floats) -> Floats:
+        size = np.abs(z) / self.delta
+        if self.loss == "huber":
+            one = np.sqrt(1 + size**2) - 1
+        elif self.loss == "fair":
+            one = size - np.log1p(size)
+        else:
+            one = size + np.log1p(np.exp(-2 * size)) - np.log(2)
+        return np.asarray(self.delta**2 * one, dtype=np.float64)
 
     def _log_link(self, y: Floats, raw: Floats) -> tuple[Floats, Floats]:
         m = _exp(raw)
@@ -146,12 +185,14 @@ class Objective:
 
     def mean_loss(self, y: Floats, raw: Floats, w: Floats | None = None) -> float:
         """What is followed while training, of raw scores (n, K), rows counting by weight: log loss for classes, root
-        mean squared error for squared, mean deviance for a log link."""
+        mean squared error for squared, mean loss for the robust ones, mean deviance for a log link."""
         weights = checked_weights(y, w)
         weights = weights / weights.sum()
         prediction = self.predict(raw)
         if self.loss == "squared":
             return float(np.sqrt((weights * (y - raw[:, 0]) ** 2).sum()))
+        if self.loss in ROBUST:
+            return float((weights * self._robust_loss(y - raw[:, 0])).sum())
         if self.loss in LOG_LINK:
             return float((weights * self._deviance(y, prediction[:, 0])).sum())
         if self.loss == "logistic":
@@ -172,7 +213,7 @@ class Objective:
 
     def predict(self, raw: Floats) -> Floats:
         """(n, K) probabilities, or values for regression, of raw scores (n, K)."""
-        if self.loss == "squared":
+        if self.loss in ("squared", *ROBUST):
             return raw
         if self.loss in LOG_LINK:
             return _exp(raw)

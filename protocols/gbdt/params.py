@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from parley.components.training.metrics import Task
-from parley.components.training.objectives import LOG_LINK, Loss, Objective
+from parley.components.training.objectives import LOG_LINK, ROBUST, Loss, Objective
 from parley.components.training.split import Params as Growth
 from parley.crypto.ahe import Layout
 from parley.protocols.inputs import check_parties
@@ -44,14 +44,15 @@ class Params(BaseModel):
     validation rows, those are watched instead.
     `weight` and `exposure` are columns of the label party's: how much a row counts, and for counts and amounts how long
     or how much of it was observed, so that the model predicts what comes of one unit; predictions of the rows trained
-    on are for their own exposure. `power` is Tweedie's. `monotone` gives numeric features of a party a direction: 1,
+    on are for their own exposure. `power` is Tweedie's, and `delta` the error, in the label's unit, from which huber,
+    fair and log_cosh count by size rather than by square. `monotone` gives numeric features of a party a direction: 1,
     and no score falls where the feature rises; -1, and none rises.
     `multi` grows one tree a round with a weight for each class, or a tree for each class.
     `goss` learns from the rows with large gradients and some of the others, which shows features parties which rows
     these are. `growth: leaf` parts the best leaf next until there are `leaves`; `depth` bounds it still, at 10 unless
     said otherwise. The first `own_trees` rounds use the label party's features alone: features parties, who see rows
-    sit together by what the trees still have to explain, then see less of the label. `warm_start` goes on from the
-    model of an earlier step, on its rows and with its bins: `trees` more rounds.
+    sit together by what is still to be explained, see less of the label where such trees explain most of it.
+    `warm_start` goes on from the model of an earlier step, on its rows and with its bins: `trees` more rounds.
     `disclosure: strict` encrypts every row for each node, zero outside of it, so that features parties do not see which
     rows sit together, and answer for all rows where one of their features wins; it takes 2^(depth - 1) times as many
     ciphertexts of rows with Paillier, and some 2^depth / (depth + 1) times as many with the lattice.
@@ -66,10 +67,13 @@ class Params(BaseModel):
     id: str | dict[str, str] | None = None
     exclude: list[str] | dict[str, list[str]] = Field(default_factory=list)
     columns: dict[str, list[str]] = Field(default_factory=dict)
-    objective: Literal["binary", "multi", "regression", "poisson", "gamma", "tweedie"] = "binary"
+    objective: Literal["binary", "multi", "regression", "huber", "fair", "log_cosh", "poisson", "gamma", "tweedie"] = (
+        "binary"
+    )
     classes: int | None = Field(default=None, ge=2, le=100)
     multi: Literal["channels", "trees"] = "channels"
     power: float = Field(default=1.5, gt=1, lt=2)
+    delta: float = Field(default=1.0, gt=0, le=1e12)
     weight: str | None = None
     exposure: str | None = None
     monotone: dict[str, dict[str, Literal[-1, 0, 1]]] = Field(default_factory=dict)
@@ -111,8 +115,8 @@ class Params(BaseModel):
             raise ValueError("goss and subsample are two ways to choose rows")
         if self.own_trees >= self.trees:
             raise ValueError("own_trees are the first of all trees, and fewer")
-        for name in ("multi", "power"):
-            if name in self.model_fields_set and self.objective != {"multi": "multi", "power": "tweedie"}[name]:
+        for name, objectives in {"multi": ("multi",), "power": ("tweedie",), "delta": ROBUST}.items():
+            if name in self.model_fields_set and self.objective not in objectives:
                 raise ValueError(f"{name} goes with another objective")
         if self.exposure is not None and self.objective not in LOG_LINK:
             raise ValueError("exposure goes with objectives poisson, gamma and tweedie")
@@ -187,8 +191,9 @@ class Params(BaseModel):
         if self.objective == "multi":
             return Objective("softmax", self.outputs)
         names: dict[str, Loss] = {"binary": "logistic", "regression": "squared"}
+        names |= {"huber": "huber", "fair": "fair", "log_cosh": "log_cosh"}
         names |= {"poisson": "poisson", "gamma": "gamma", "tweedie": "tweedie"}
-        return Objective(names[self.objective], power=self.power)
+        return Objective(names[self.objective], power=self.power, delta=self.delta)
 
     def rules(self) -> Growth:
         """How trees grow."""

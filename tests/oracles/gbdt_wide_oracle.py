@@ -51,6 +51,7 @@ class WideOracle:
     min_child: float = 1.0
     bits: int = 32
     power: float = 1.5
+    delta: float = 1.0
     weights: np.ndarray | None = None
     offset: np.ndarray | None = None
     ways: list[int] | None = None
@@ -92,6 +93,9 @@ class WideOracle:
     def _start(self, y: np.ndarray, w: np.ndarray, off: np.ndarray) -> list[float]:
         if self.loss == "squared":
             return [float((w * y).sum() / w.sum())]
+        if self.loss in ("huber", "fair", "log_cosh"):
+            # The least label up to which at least half of the weight lies.
+            return [min(v for v in y.tolist() if w[y <= v].sum() >= w.sum() / 2)]
         if self.loss == "logistic":
             return [math.log(float(w[y == 1].sum() / w[y == 0].sum()))]
         if self.loss == "softmax":
@@ -104,6 +108,13 @@ class WideOracle:
         t = y[:, None]
         if self.loss == "squared":
             return raw - t, np.ones_like(raw)
+        if self.loss in ("huber", "fair", "log_cosh"):
+            z, c = raw - t, self.delta
+            if self.loss == "huber":  # c^2 ((1 + z^2/c^2)^(1/2) - 1)
+                return z * (1 + z * z / c**2) ** -0.5, (1 + z * z / c**2) ** -1.5
+            if self.loss == "fair":  # c^2 (|z|/c - log(1 + |z|/c))
+                return c * z / (c + abs(z)), c**2 / (c + abs(z)) ** 2
+            return c * np.tanh(z / c), 1 / np.cosh(z / c) ** 2  # c^2 log cosh(z/c)
         if self.loss == "logistic":
             q = 1 / (1 + np.exp(-raw))
             return q - t, q * (1 - q)

@@ -69,6 +69,37 @@ def test_counts_and_amounts_grow_the_oracles_trees(name):
     np.testing.assert_allclose(run["bank"].keep["scores"], np.exp(raw), rtol=1e-6)
 
 
+@pytest.mark.parametrize(("loss", "delta"), [("huber", 2.0), ("fair", 3.0), ("log_cosh", 4.0)])
+def test_robust_regressions_grow_the_oracles_trees(loss, delta):
+    table = joined("student")
+    w = np.random.default_rng(4).integers(1, 4, table.num_rows).astype(float)
+    inputs, features = sides(table.append_column("w", pa.array(w)), drop=("w",))
+    run = train(inputs, {"trees": 5, "objective": loss, "delta": delta, "weight": "w"})
+    bins, binning = binned(table, features)
+    oracle = WideOracle(loss, list(binning.n_bins), list(binning.spec.categorical), rounds=5, delta=delta, weights=w)
+    raw = oracle.fit(bins, table.column("y").to_numpy().astype(float))
+    assert same_trees(model_of(run), oracle, rel=1e-6) > 10
+    np.testing.assert_allclose(run["bank"].keep["scores"], raw, rtol=1e-6)
+    assert run["bank"].keep["task"] == "regression"
+
+
+@pytest.mark.parametrize("loss", ["huber", "fair", "log_cosh"])
+def test_derivatives_of_robust_losses_are_their_slopes_and_outliers_pull_little(loss):
+    objective, step = Objective(loss, delta=0.7), 1e-5
+    for z in (-40.0, -0.6, 0.0, 1e-3, 2.5):
+        at = [np.array([[z + d]]) for d in (-step, 0.0, step)]
+        y = np.zeros(1)
+        losses = [objective.mean_loss(y, a) for a in at]
+        slopes = [objective.gradients(y, a)[0][0, 0] for a in at]
+        assert slopes[1] == pytest.approx((losses[2] - losses[0]) / (2 * step), abs=1e-6)
+        assert objective.gradients(y, at[1])[1][0, 0] == pytest.approx((slopes[2] - slopes[0]) / (2 * step), abs=1e-4)
+        assert abs(slopes[1]) <= 0.7
+    far = np.array([1.0, 2.0, 3.0, 1e9])
+    assert objective.base_score(far) == pytest.approx([2.0])
+    assert objective.base_score(far, np.array([1.0, 1.0, 5.0, 1.0])) == pytest.approx([3.0])
+    assert objective.mean_loss(far, np.zeros((4, 1))) < 1e9
+
+
 def test_early_stopping_follows_the_deviance_of_rows_held_out():
     table = with_target(visits(), "claim").slice(0, 1200)
     inputs, _ = sides(table)
@@ -250,6 +281,8 @@ def test_one_pass_for_all_classes_classifies_as_well_and_costs_less():
         {"monotone": {"bank": {"a": 2}}},
         {"multi": "trees"},
         {"power": 1.3},
+        {"delta": 2.0},
+        {"objective": "huber", "delta": 0.0},
         {"objective": "tweedie", "power": 2.0},
         {"exposure": "years"},
         {"objective": "regression", "exposure": "years"},
