@@ -45,9 +45,9 @@ of an answer (`planned_sums`). Coordinator: sizes.
 
 Not protected: in fast training, what the trees' structure says about the label, against a features party that studies
 it; own_trees, whose structure nobody else sees, take away from that once they have explained most of the label, and few
-of them next to nothing. What a features party's own splits say of the label on its own columns, which can be much; and
-anything against parties that pool what they hold. How much the view of each features party says about the labels is
-measured after a training (`leakage`).
+of them next to nothing. In every training, what a features party's own splits say of the label on its own columns,
+which can be much; and anything against parties that pool what they hold. How much the view of each features party says
+about the labels is measured after a training (`leakage`).
 Source: Cheng, Fan, Jin, Liu, Chen, Papadopoulos, Yang, *SecureBoost*, 2019; Chen & Guestrin, *XGBoost*, 2016.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from vertical import CAST2, with_rows
 
 from parley.protocols import registry
 from parley.protocols.kit import StepInputs
+from parley.protocols.kit.host import ChildHost
+from parley.protocols.kit.pipework import Shelf
 from parley.protocols.kit.processes import run_processes
 
 pytestmark = pytest.mark.paillier
@@ -47,6 +50,8 @@ def test_align_train_predict_and_evaluate_in_processes():
         needs[p]["train"] = trained[p].keep
     predicted = step("gbdt/predict", cast, needs, {"label": "y"})
     np.testing.assert_allclose(predicted["bank"].keep["scores"], trained["bank"].keep["scores"], atol=1e-12)
+    scored = step("gbdt/score", cast, needs, {"label": "y", "trees": 2, "depth": 2, "scale_bits": 32})
+    np.testing.assert_allclose(scored["bank"].keep["scores"], predicted["bank"].keep["scores"], atol=1e-7)
     needs["bank"] = {"train": trained["bank"].keep}
     found = step("evaluate", {"label": ("bank",)}, needs, {})["bank"].result
     assert found["metrics"]["training"]["auc"] > 0.8
@@ -65,3 +70,33 @@ def test_a_step_process_converts_values_without_importing_pandas():
         )
         said[hook] = ran.stdout.strip()
     assert list(said.values()) == ["False (1, 1)", "True (1, 1)"]
+
+
+def test_a_process_that_ends_just_as_it_is_to_be_killed_is_closed_all_the_same():
+    """On a busy machine it may be gone by the time the wait for it has run out."""
+
+    class Gone:
+        returncode = None
+        waits = 0
+
+        async def wait(self):
+            self.waits += 1
+            if self.waits == 1:
+                raise TimeoutError
+            return 0
+
+        def kill(self):
+            raise ProcessLookupError
+
+    class Writer:
+        closed = False
+
+        def close(self):
+            self.closed = True
+
+    process, writer = Gone(), Writer()
+    host = ChildHost(process, None, writer, Shelf(-1))
+    host.kill("cancelled")
+    asyncio.run(host.close())
+    assert process.waits == 2
+    assert writer.closed
