@@ -94,6 +94,7 @@ def other_scores() -> dict[str, StepInputs]:
     return {"bank": StepInputs(None, {"train": {**keep, "scores": 1 - np.asarray(keep["scores"])}})}
 
 
+PREPARED = [name for name in CASES if name.startswith("prep/") and name != "prep/union"]
 AGREE = {
     "psi/ecdh": (people, other_people),
     "psi/ecdh below the floor": (people, other_people),
@@ -126,6 +127,8 @@ AGREE = {
         lambda: predicted(of_regression(), "gbdt/vertical regression"),
         lambda: predicted(other_targets(), "gbdt/vertical regression"),
     ),
+    **dict.fromkeys(PREPARED, (columns, other_columns)),
+    "prep/union": (halves, lambda: halves(other_columns())),
     "evaluate": (scored, other_scores),
     "score/card": (scored, other_scores),
 }

@@ -120,10 +120,10 @@ def trained(by: str = "gbdt/vertical", data: dict[str, StepInputs] | None = None
     return {p: StepInputs(d.table, {"train": run[p].keep, **d.needs}) for p, d in data.items()}
 
 
-def halves() -> dict[str, StepInputs]:
+def halves(data: dict[str, StepInputs] | None = None) -> dict[str, StepInputs]:
     """The two halves of the common rows, from two steps."""
     out = {}
-    for party, given in columns().items():
+    for party, given in (data or columns()).items():
         rows = np.asarray(given.needs["align"]["rows"])
         out[party] = StepInputs(given.table, {"a": {"rows": rows[:10]}, "b": {"rows": rows[10:]}})
     return out
