@@ -11,7 +11,21 @@ import dataclasses
 import numpy as np
 import pyarrow as pa
 import pytest
-from cases import BY_TREES, CASES, COLUMNS, columns, ids, many, of_regression, people, scored, spenders, table, three
+from cases import (
+    BY_TREES,
+    CASES,
+    COLUMNS,
+    columns,
+    halves,
+    ids,
+    many,
+    of_regression,
+    people,
+    scored,
+    spenders,
+    table,
+    three,
+)
 from vertical import split_inputs, use_plain
 
 from parley.protocols import registry
