@@ -19,6 +19,8 @@ PROTOCOLS: dict[str, tuple[str, str]] = {
     "evaluate": ("parley.protocols.evaluate.metrics", "EVALUATE"),
     "gbdt/predict": ("parley.protocols.gbdt.predict", "PREDICT"),
     "gbdt/vertical": ("parley.protocols.gbdt.jobs", "VERTICAL"),
+    "linear/predict": ("parley.protocols.linear.predict", "PREDICT"),
+    "linear/vertical": ("parley.protocols.linear.jobs", "VERTICAL"),
     "psi/ecdh": ("parley.protocols.psi.ecdh", "ECDH"),
     "psi/vole": ("parley.protocols.psi.vole", "VOLE"),
 }
