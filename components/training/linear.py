@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import lru_cache
 from typing import Final, Literal
 
 import numpy as np
@@ -136,9 +136,12 @@ class Family:
     def _fit(self, h: Callable[[Floats], Floats]) -> Series:
         return fit(h, self.reach, self.period, self.order)
 
-    @cached_property
+    @property
     def slope(self) -> Pair:
         """The derivative of the loss by the score; of a linear model it is exact, and not computed from here."""
+        return _slope(self)
+
+    def _make_slope(self) -> Pair:
         zero = self._fit(np.zeros_like)
         minus = constant(-1.0, zero)
         if self.kind == "logistic":
@@ -152,9 +155,12 @@ class Family:
         p = self.power
         return Pair(self._fit(lambda z: np.exp((2 - p) * z)), self._fit(lambda z: -np.exp((1 - p) * z)))
 
-    @cached_property
+    @property
     def loss(self) -> Pair:
         """The loss of one row up to a term without the score."""
+        return _loss(self)
+
+    def _make_loss(self) -> Pair:
         score, minus = self._fit(lambda z: z), self._fit(lambda z: -z)
         if self.kind == "logistic":
             return Pair(self._fit(lambda z: np.logaddexp(0, z)), minus)
@@ -171,7 +177,10 @@ class Family:
 
     def mean(self, z: Floats) -> Floats:
         """E[y] in the scale of the model, exactly."""
-        found: Floats = 1 / (1 + np.exp(-z)) if self.kind == "logistic" else z if self.kind == "linear" else np.exp(z)
+        if self.kind == "linear":
+            return z
+        z = np.clip(z, -700.0, 700.0)  # where a double still has the exponential
+        found: Floats = 1 / (1 + np.exp(-z)) if self.kind == "logistic" else np.exp(z)
         return found
 
     def scale(self, y: Floats) -> tuple[float, float]:
@@ -197,6 +206,16 @@ class Family:
                 "Cap the largest labels first.",
             )
         return scaled
+
+
+@lru_cache(64)
+def _slope(family: Family) -> Pair:
+    return family._make_slope()
+
+
+@lru_cache(64)
+def _loss(family: Family) -> Pair:
+    return family._make_loss()
 
 
 # ---------------------------------------------------------------- numbers

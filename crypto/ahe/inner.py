@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from parley.crypto.ahe.lattice.plan import ERROR_VARIANCE, INFORMATION, check_security
 from parley.crypto.errors import CryptoError
-from parley.crypto.prg import Keystream, Rng
+from parley.crypto.prg import Keystream, Rng, Source
 
 N: Final = 8192
 LIMBS: Final = 10  # of 16 bits: q = 2^160
@@ -171,6 +171,10 @@ def _uniform(seed: bytes, count: int) -> NDArray[np.uint16]:
     return _limbs(np.frombuffer(stream.bytes(count * POLYNOMIAL), np.uint8).reshape(count, POLYNOMIAL))
 
 
+def _derived(rng: Source, use: bytes) -> Keystream:
+    return Keystream(rng.bytes(SEED), b"parley.inner/1 " + use)
+
+
 def _errors(stream: Keystream, count: int, k: int = N) -> Ints:
     """(count, k) centred binomial of 2 * 21 bits."""
     words = stream.words64(count * k)
@@ -208,25 +212,25 @@ def _times(polynomials: NDArray[np.uint16], small: Spectra) -> Ints:
 class InnerSecretKey:
     """Encrypts vectors and reads replies. Neither serialised nor shown; `close` forgets the secret."""
 
-    def __init__(self, rng: Rng | None = None) -> None:
+    def __init__(self, rng: Source | None = None) -> None:
         self._rng = rng or Rng()
-        stream = self._stream(b"key")
+        stream = _derived(self._rng, b"key")
         self._secret: Spectra | None = _spectra(_ternary(stream, 1)[0])
         seed = self._rng.bytes(SEED)
         limbs = _times(_uniform(seed, 1), self._secret)
         limbs[:, 0] += _errors(stream, 1)
         self.public = seed + _raw(_carried(limbs)).tobytes()
 
-    def _stream(self, use: bytes) -> Keystream:
-        return Keystream(self._rng.bytes(SEED), b"parley.inner/1 " + use)
-
     def _open(self) -> Spectra:
         if self._secret is None:
             raise CryptoError("closed", "the key was closed")
         return self._secret
 
-    def encrypt(self, vectors: Words, shape: Shape) -> tuple[Raw, Raw]:
-        """A seed (32,) and ciphertexts (k * blocks, POLYNOMIAL) of k vectors, uint64 (k, rows)."""
+    def encrypt(self, vectors: Words, shape: Shape, rng: Source | None = None) -> tuple[Raw, Raw]:
+        """A seed (32,) and ciphertexts (k * blocks, POLYNOMIAL) of k vectors, uint64 (k, rows).
+
+        `rng`, secret and never used again, is for callers that encrypt several at a time.
+        """
         secret = self._open()
         if vectors.ndim != 2 or vectors.shape[1] != shape.rows or vectors.dtype != np.uint64:
             raise CryptoError("bad_shape", "vectors are uint64 (k, rows)")
@@ -234,8 +238,9 @@ class InnerSecretKey:
         padded = np.zeros((vectors.shape[0], shape.blocks * shape.length), dtype=np.uint64)
         padded[:, : shape.rows] = vectors
         padded = padded.reshape(count, shape.length)
-        seed = self._rng.bytes(SEED)
-        limbs, stream, uniform = np.empty((count, LIMBS, N), np.int64), self._stream(b"errors"), _uniform(seed, count)
+        rng = rng or self._rng
+        seed, stream = rng.bytes(SEED), _derived(rng, b"errors")
+        limbs, uniform = np.empty((count, LIMBS, N), np.int64), _uniform(seed, count)
         for i in range(count):
             limbs[i] = _times(uniform[i], secret)
         limbs[:, 0] += _errors(stream, count)
@@ -285,7 +290,7 @@ def _plain(limbs: Ints) -> Words:
 class InnerSums:
     """Sums of one shape under a peer's key, filled by `add` and sent by `release`, which ends them."""
 
-    def __init__(self, public: bytes, shape: Shape, rng: Rng | None = None) -> None:
+    def __init__(self, public: bytes, shape: Shape, rng: Source | None = None) -> None:
         if len(public) != SEED + POLYNOMIAL:
             raise CryptoError("bad_key", "a public key of another size")
         self._public, self._shape, self._rng = public, shape, rng or Rng()
@@ -362,7 +367,7 @@ class InnerSums:
             raise CryptoError("out_of_order", "a reply needs all vectors and a mask for each column")
         self._settle()
         self._left = -1
-        s, stream = self._shape, Keystream(self._rng.bytes(SEED), b"parley.inner/1 release")
+        s, stream = self._shape, _derived(self._rng, b"release")
         sums = np.moveaxis(self._sums, 2, 0).reshape(LIMBS, s.groups * s.x) + self._refreshed(stream)
         sums += _flood(stream, s.groups * s.x)
         whole = stream.words64(s.groups * s.x).copy()  # sums without a column are drowned as well

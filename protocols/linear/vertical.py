@@ -51,6 +51,7 @@ import numpy as np
 from parley.components.training.linear import Fixed, Floats, Ints, Mover, Words
 from parley.components.training.linear_sides import Owner, Partner
 from parley.crypto.ahe import inner
+from parley.crypto.prg import Keystream
 from parley.protocols.inputs import together, told
 from parley.protocols.kit import SEMI_HONEST, Cast, Flow, Protocol, Session, Sizes, Step
 from parley.protocols.linear.course import Course
@@ -230,19 +231,26 @@ def _wrong(peer: str, what: str) -> ParleyError:
 # ---------------------------------------------------------------- one product
 
 
-async def _lend(s: Session, desk: Desk, owner: str, partner: Partner, shape: inner.Shape) -> None:
+def _fork(s: Session) -> Keystream:
+    """Secret randomness for one of several pieces of work that go on at a time."""
+    return Keystream(s.rng.bytes(32), b"parley.linear/1")
+
+
+async def _lend(s: Session, desk: Desk, owner: str, partner: Partner, shape: inner.Shape, rng: Keystream) -> None:
     """Send the encrypted functions of this party's part."""
     assert desk.secret is not None
     out, vectors = s.stream(owner, Vectors), await s.compute(partner.vectors)
     step = max(1, AT_ONCE // shape.blocks)
     for i in range(0, len(vectors), step):
-        await out.put(Vectors(*await s.compute(desk.secret.encrypt, vectors[i : i + step], shape)))
+        await out.put(Vectors(*await s.compute(desk.secret.encrypt, vectors[i : i + step], shape, rng)))
     await out.close()
 
 
-async def _multiply(s: Session, desk: Desk, partner: str, owner: Owner, shape: inner.Shape) -> tuple[Answer, Words]:
+async def _multiply(
+    s: Session, desk: Desk, partner: str, owner: Owner, shape: inner.Shape, rng: Keystream
+) -> tuple[Answer, Words]:
     """Read the partner's functions; the answer and its masks (width,)."""
-    sums, got = inner.InnerSums(desk.keys[partner], shape, s.rng), 0
+    sums, got = inner.InnerSums(desk.keys[partner], shape, rng), 0
     async for chunk in s.stream(partner, Vectors):
         count, rest = divmod(chunk.ciphertexts.shape[0], shape.blocks)
         if rest or not 0 < count <= shape.vectors - got:
@@ -253,7 +261,7 @@ async def _multiply(s: Session, desk: Desk, partner: str, owner: Owner, shape: i
             await s.compute(sums.add, chunk.seed, chunk.ciphertexts, factors)
     if got != shape.vectors:
         raise _wrong(partner, "sent less than was asked for")
-    masks = s.rng.words64(shape.columns)
+    masks = rng.words64(shape.columns)
     return Answer(await s.compute(sums.release, masks)), masks
 
 
@@ -307,11 +315,14 @@ async def _at_label(s: Session, desk: Desk, rows: Ints, k: int, *, gradients: bo
     mine = part + await _shares(s, [t for t in desk.features if t != desk.first], rows.size)
     owner = await s.compute(Owner, fixed, columns if gradients else columns[:, :0], mine, y)
 
+    forks = {p: (_fork(s), _fork(s)) for p in desk.features}
+
     async def with_peer(p: str) -> tuple[Floats, float] | None:
         theirs = _product(desk, p, rows.size, gradients=gradients)
-        work: list[Any] = [_lend(s, desk, p, Partner(fixed, lent[p], y), theirs)] if theirs else []
+        work: list[Any] = [_lend(s, desk, p, Partner(fixed, lent[p], y), theirs, forks[p][0])] if theirs else []
         if p == desk.first:
-            work.append(_multiply(s, desk, p, owner, _needed(_product(desk, s.me, rows.size, gradients=gradients))))
+            ours = _needed(_product(desk, s.me, rows.size, gradients=gradients))
+            work.append(_multiply(s, desk, p, owner, ours, forks[p][1]))
         done = await together(*work)
         if p == desk.first:
             await s.send(p, done[-1][0])
@@ -348,10 +359,10 @@ async def _at_features(s: Session, desk: Desk, rows: Ints, k: int, *, gradients:
     if s.me == first:
         lent = part + await _shares(s, thirds, rows.size)
         theirs = _needed(_product(desk, label, rows.size, gradients=gradients))
-        work.append(_lend(s, desk, label, Partner(fixed, lent, None), theirs))
+        work.append(_lend(s, desk, label, Partner(fixed, lent, None), theirs, _fork(s)))
     if shape is not None:
         owner = await s.compute(Owner, fixed, columns, mine, None)
-        work.append(_multiply(s, desk, label, owner, shape))
+        work.append(_multiply(s, desk, label, owner, shape, _fork(s)))
     done = await together(*work)
     if shape is not None:
         await s.send(label, done[-1][0])

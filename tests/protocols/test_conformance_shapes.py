@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 import pyarrow as pa
 import pytest
-from cases import BY_TREES, CASES, COLUMNS, columns, ids, many, people, scored, table, three
+from cases import BY_TREES, CASES, COLUMNS, columns, ids, many, people, scored, table, three, with_validation
 from vertical import split_inputs, use_plain
 
 from parley.protocols import registry
@@ -70,6 +70,22 @@ def predicted(data: dict[str, StepInputs]) -> dict[str, StepInputs]:
     return {p: StepInputs(d.table, {"train": run[p].keep, **d.needs}) for p, d in data.items()}
 
 
+def predicted_linearly(data: dict[str, StepInputs]) -> dict[str, StepInputs]:
+    """`data` scored by the linear model that was trained on it."""
+    run = CASES["linear/vertical"].run(Setting(), data)
+    return {p: StepInputs(d.table, {"train": run[p].keep, **d.needs}) for p, d in data.items()}
+
+
+def other_validation() -> dict[str, StepInputs]:
+    """Other values everywhere, other rows held out, as many of them."""
+    inputs = split_inputs(moved(table(seed=9, classes=False)), *COLUMNS[:2])
+    for of in inputs.values():
+        of.needs["align"]["part"] = (np.arange(24) % 5 == 0).astype(np.uint8)
+    for of in inputs.values():
+        of.needs["align"]["part"][0] = 0
+    return inputs
+
+
 def of_regression() -> dict[str, StepInputs]:
     return columns(classes=False, three_parties=False)
 
@@ -91,6 +107,9 @@ AGREE = {
     "gbdt/vertical packed": (columns, other_columns),
     "gbdt/vertical regression": (of_regression, other_targets),
     "gbdt/predict": (lambda: predicted(columns()), lambda: predicted(other_columns())),
+    "linear/vertical": (columns, lambda: split_inputs(moved(table(seed=5), flipped=True), *COLUMNS)),
+    "linear/vertical linear": (with_validation, other_validation),
+    "linear/predict": (lambda: predicted_linearly(columns()), lambda: predicted_linearly(other_columns())),
     "evaluate": (scored, other_scores),
 }
 
@@ -135,6 +154,15 @@ def other_names() -> dict[str, StepInputs]:
     return split_inputs(renamed, COLUMNS[0], ["id", "a longer name", "x2"], COLUMNS[2])
 
 
+def fewer_columns() -> dict[str, StepInputs]:
+    """Enough fewer at the label party that another shape has the fewest bytes."""
+    inputs = with_validation()
+    bank = inputs["bank"]
+    assert bank.table is not None
+    inputs["bank"] = dataclasses.replace(bank, table=bank.table.drop_columns(["x0"]))
+    return inputs
+
+
 DIFFER = {
     "intersection": ("psi/ecdh", people, one_more_in_common),
     "sender.size": ("psi/ecdh one-sided", people, lambda: one_id_more("lab")),
@@ -147,6 +175,13 @@ DIFFER = {
     "own_splits, node_membership": ("gbdt/vertical", columns, other_trees),
     "row_count": ("gbdt/vertical", columns, fewer_rows),
     "feature_names": ("gbdt/vertical", columns, other_names),
+    "row_count of linear/vertical": ("linear/vertical", columns, lambda: split_inputs(table(rows=40), *COLUMNS)),
+    "column_counts": ("linear/vertical linear", with_validation, fewer_columns),
+    "row_count of linear/predict": (
+        "linear/predict",
+        lambda: predicted_linearly(columns()),
+        lambda: predicted_linearly(split_inputs(table(rows=40), *COLUMNS)),
+    ),
     "directions": ("gbdt/predict", lambda: predicted(columns()), lambda: predicted(fewer_rows())),
 }
 
