@@ -131,7 +131,7 @@ class Family:
     @property
     def target(self) -> float:
         """Labels in the model's scale are no larger."""
-        return 1.0 if self.kind == "logistic" else 64.0
+        return {"logistic": 1.0, "gamma": 16.0}.get(self.kind, 64.0)
 
     def _fit(self, h: Callable[[Floats], Floats]) -> Series:
         return fit(h, self.reach, self.period, self.order)
