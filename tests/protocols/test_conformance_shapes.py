@@ -25,6 +25,7 @@ from cases import (
     spenders,
     table,
     three,
+    with_validation,
 )
 from vertical import split_inputs, use_plain
 
@@ -103,6 +104,22 @@ def two(data: dict[str, StepInputs]) -> dict[str, StepInputs]:
     return {p: data[p] for p in ("bank", "bureau")}
 
 
+def predicted_linearly(data: dict[str, StepInputs]) -> dict[str, StepInputs]:
+    """`data` scored by the linear model that was trained on it."""
+    run = CASES["linear/vertical"].run(Setting(), data)
+    return {p: StepInputs(d.table, {"train": run[p].keep, **d.needs}) for p, d in data.items()}
+
+
+def other_validation() -> dict[str, StepInputs]:
+    """Other values everywhere, other rows held out, as many of them."""
+    inputs = split_inputs(moved(table(seed=9, classes=False)), *COLUMNS[:2])
+    for of in inputs.values():
+        of.needs["align"]["part"] = (np.arange(24) % 5 == 0).astype(np.uint8)
+    for of in inputs.values():
+        of.needs["align"]["part"][0] = 0
+    return inputs
+
+
 def other_scores() -> dict[str, StepInputs]:
     keep = dict(scored()["bank"].needs["train"])
     return {"bank": StepInputs(None, {"train": {**keep, "scores": 1 - np.asarray(keep["scores"])}})}
@@ -143,6 +160,9 @@ AGREE = {
     ),
     **dict.fromkeys(PREPARED, (columns, other_columns)),
     "prep/union": (halves, lambda: halves(other_columns())),
+    "linear/vertical": (columns, lambda: split_inputs(moved(table(seed=5), flipped=True), *COLUMNS)),
+    "linear/vertical linear": (with_validation, other_validation),
+    "linear/predict": (lambda: predicted_linearly(columns()), lambda: predicted_linearly(other_columns())),
     "evaluate": (scored, other_scores),
     "score/card": (scored, other_scores),
 }
@@ -193,6 +213,15 @@ def other_names() -> dict[str, StepInputs]:
     return split_inputs(renamed, COLUMNS[0], ["id", "a longer name", "x2"], COLUMNS[2])
 
 
+def fewer_columns() -> dict[str, StepInputs]:
+    """Enough fewer at the label party that another shape has the fewest bytes."""
+    inputs = with_validation()
+    bank = inputs["bank"]
+    assert bank.table is not None
+    inputs["bank"] = dataclasses.replace(bank, table=bank.table.drop_columns(["x0"]))
+    return inputs
+
+
 DIFFER = {
     "intersection": ("psi/ecdh", people, one_more_in_common),
     "sender.size": ("psi/ecdh one-sided", people, lambda: one_id_more("lab")),
@@ -216,6 +245,13 @@ DIFFER = {
     "feature_names": ("gbdt/vertical", columns, other_names),
     "own_paths": ("gbdt/score", lambda: predicted(columns()), lambda: predicted(other_trees())),
     "directions of gbdt/explain": ("gbdt/explain", lambda: predicted(columns()), lambda: predicted(fewer_rows())),
+    "row_count of linear/vertical": ("linear/vertical", columns, lambda: split_inputs(table(rows=40), *COLUMNS)),
+    "column_counts": ("linear/vertical linear", with_validation, fewer_columns),
+    "row_count of linear/predict": (
+        "linear/predict",
+        lambda: predicted_linearly(columns()),
+        lambda: predicted_linearly(split_inputs(table(rows=40), *COLUMNS)),
+    ),
     "directions": ("gbdt/predict", lambda: predicted(columns()), lambda: predicted(fewer_rows())),
 }
 

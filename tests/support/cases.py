@@ -129,11 +129,27 @@ def halves(data: dict[str, StepInputs] | None = None) -> dict[str, StepInputs]:
     return out
 
 
+def with_validation() -> dict[str, StepInputs]:
+    """Two parties, of whose rows every fifth is for validation."""
+    inputs = columns(classes=False, three_parties=False)
+    for of in inputs.values():
+        of.needs["align"]["part"] = (np.arange(24) % 5 == 4).astype(np.uint8)
+    return inputs
+
+
+def trained_linear() -> dict[str, StepInputs]:
+    """As `trained`, by a linear model."""
+    data = columns()
+    run = CASES["linear/vertical"].run(inputs=data)
+    return {p: StepInputs(d.table, {"train": run[p].keep, **d.needs}) for p, d in data.items()}
+
+
 def scored() -> dict[str, StepInputs]:
     return {"bank": StepInputs(None, {"train": CASES["gbdt/vertical"].run()["bank"].keep})}
 
 
 PSI2 = {"receiver": "hospital", "sender": ["lab"]}
+LINEAR = {"label": "y", "id": "id", "epochs": 1, "frequencies": 8, "period": 32}
 BY_TREES = "psi/vole by trees"
 EVERYBODY = {"member": ["bank", "bureau", "telco"]}
 DECIDER = {"label": "bank", "member": ["bureau", "telco"]}
@@ -194,6 +210,9 @@ CASES = {
             {"trees": 2, "depth": 2, "scheme": "lattice"},
             lambda: trained("gbdt/vertical regression", of_regression()),
         ),
+        Case("linear/vertical", "linear/vertical", CAST3, LINEAR, columns),
+        Case("linear/vertical linear", "linear/vertical", CAST2, {**LINEAR, "model": "linear"}, with_validation),
+        Case("linear/predict", "linear/predict", CAST3, {"label": "y"}, trained_linear),
         Case("evaluate", "evaluate", {"label": "bank"}, {}, scored),
         Case("prep/impute", "prep/impute", EVERYBODY, {"method": "median"}, columns),
         Case("prep/encode", "prep/encode", EVERYBODY, {"method": "ordinal"}, columns),
