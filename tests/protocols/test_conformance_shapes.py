@@ -73,6 +73,12 @@ def other_columns() -> dict[str, StepInputs]:
     return split_inputs(moved(table(), flipped=True), *COLUMNS)
 
 
+def same_counts() -> dict[str, StepInputs]:
+    """Every feature on another scale, and labels of other rows."""
+    source = moved(table())
+    return split_inputs(source.set_column(1, "y", pa.array(source.column("y").to_numpy()[::-1])), *COLUMNS)
+
+
 def other_targets() -> dict[str, StepInputs]:
     """A regression's target times four is the same tree with four times the gradients, which is nobody's to learn."""
     source = table(classes=False)
@@ -126,6 +132,8 @@ AGREE = {
         lambda: predicted(of_regression(), "gbdt/vertical regression"),
         lambda: predicted(other_targets(), "gbdt/vertical regression"),
     ),
+    "stats/woe": (columns, same_counts),
+    "stats/woe by rows": (lambda: columns(three_parties=False), lambda: two(same_counts())),
     "evaluate": (scored, other_scores),
     "score/card": (scored, other_scores),
 }
@@ -171,6 +179,12 @@ def fewer_rows() -> dict[str, StepInputs]:
     return split_inputs(table(rows=16), *COLUMNS)
 
 
+def coarse() -> pa.Table:
+    """One column of two values."""
+    source = table()
+    return source.set_column(3, "x1", pa.array(source.column("x1").to_numpy() // 4))
+
+
 def other_names() -> dict[str, StepInputs]:
     renamed = table().rename_columns(["id", "y", "x0", "a longer name", "x2", "x3"])
     return split_inputs(renamed, COLUMNS[0], ["id", "a longer name", "x2"], COLUMNS[2])
@@ -199,6 +213,8 @@ DIFFER = {
     "feature_names": ("gbdt/vertical", columns, other_names),
     "own_paths": ("gbdt/score", lambda: predicted(columns()), lambda: predicted(other_trees())),
     "directions of gbdt/explain": ("gbdt/explain", lambda: predicted(columns()), lambda: predicted(fewer_rows())),
+    "bin_counts": ("stats/woe", columns, lambda: split_inputs(coarse(), *COLUMNS)),
+    "row_count of stats/woe": ("stats/woe", columns, fewer_rows),
     "directions": ("gbdt/predict", lambda: predicted(columns()), lambda: predicted(fewer_rows())),
 }
 

@@ -139,6 +139,8 @@ EVERYBODY = {"member": ["bank", "bureau", "telco"]}
 DECIDER = {"label": "bank", "member": ["bureau", "telco"]}
 LOOK = {"id": "id", "columns": ["spent"]}
 RING = {"member": ["hospital", "lab", "pharmacy"]}
+WEIGH = {"label": "y", "exclude": ["id"], "bins": 4, "min_bin_rows": 5, "min_class_rows": 1, "share_names": True}
+BY_ROWS = {"scheme": "paillier", "method": "optimal", "pre_bins": 8, "transform": "index"}
 CASES = {
     c.name: c
     for c in (
@@ -203,6 +205,8 @@ CASES = {
         Case("prep/split by label", "prep/split", DECIDER, {"by": "stratified", "column": "y"}, columns),
         Case("prep/sample", "prep/sample", DECIDER, {"column": "y", "shares": {"0": 0.5, "1": 3}}, columns),
         Case("prep/union", "prep/union", EVERYBODY, {}, halves),
+        Case("stats/woe", "stats/woe", CAST3, WEIGH, columns),
+        Case("stats/woe by rows", "stats/woe", CAST2, {**WEIGH, **BY_ROWS}, lambda: columns(three_parties=False)),
         Case("score/card", "score/card", {"label": "bank"}, {}, scored),
     )
 }
