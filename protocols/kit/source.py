@@ -15,6 +15,7 @@ SHARED = (
     "protocols/frame.py",
     "protocols/inputs.py",
     "protocols/kit/*.py",
+    "protocols/prep/columns.py",
     "protocols/gbdt/params.py",
     "protocols/gbdt/pieces.py",
     "protocols/gbdt/scheme.py",

@@ -11,7 +11,22 @@ import dataclasses
 import numpy as np
 import pyarrow as pa
 import pytest
-from cases import BY_TREES, CASES, COLUMNS, columns, ids, many, of_regression, people, scored, spenders, table, three
+from cases import (
+    BY_TREES,
+    CASES,
+    COLUMNS,
+    columns,
+    ids,
+    many,
+    of_regression,
+    parted,
+    people,
+    scored,
+    spenders,
+    table,
+    three,
+    weighed,
+)
 from vertical import split_inputs, use_plain
 
 from parley.protocols import registry
@@ -134,6 +149,9 @@ AGREE = {
     ),
     "stats/woe": (columns, same_counts),
     "stats/woe by rows": (lambda: columns(three_parties=False), lambda: two(same_counts())),
+    "prep/select": (weighed, lambda: weighed(same_counts())),
+    "stats/summary": (columns, other_columns),
+    "stats/stability": (parted, lambda: parted(other_columns())),
     "evaluate": (scored, other_scores),
     "score/card": (scored, other_scores),
 }
