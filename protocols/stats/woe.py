@@ -45,6 +45,7 @@ from numpy.typing import NDArray
 
 from parley.crypto.ahe import PublicKey, SecretKey
 from parley.protocols.gbdt import scheme
+from parley.protocols.gbdt.params import LATTICE_SLOTS
 from parley.protocols.gbdt.pieces import Pieces, cut, pieces_of
 from parley.protocols.inputs import together, told
 from parley.protocols.kit import SEMI_HONEST, Cast, Flow, Protocol, Session, Sizes, Step
@@ -68,17 +69,15 @@ Floats = NDArray[np.float64]
 CHUNK = 4096  # rows of a message of single ciphertexts
 
 
-def most_bins(params: Params) -> int:
-    """Bins of a column at most, missing included."""
-    given = [len(e) + 1 for columns in params.edges.values() for e in columns.values()]
-    return max([params.pre_bins if params.joins else params.bins, *given]) + 1
-
-
 def planned(params: Params, bins: list[int]) -> int:
-    """Sums the key is planned for: a power of two, which says little of the party with the most; 0 without a plan."""
+    """Sums the key is planned for: a power of two, which says little of the party with the most; 0 without a plan.
+
+    An answer fills whole polynomials of LATTICE_SLOTS, and what is in an empty slot counts as well.
+    """
     if not scheme.packs(params.scheme):
         return 0
-    return 1 << (max(bins) * params.channels - 1).bit_length()
+    slots = -(-max(bins) // LATTICE_SLOTS) * LATTICE_SLOTS
+    return 1 << (slots * params.channels - 1).bit_length()
 
 
 def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
@@ -86,7 +85,7 @@ def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
     (label,) = cast["label"]
     rows = min((sizes.rows[p] for p in cast.parties() if p in sizes.rows), default=0)
     features = {p: sizes.columns.get(p, 4096) for p in cast.get("features", ())}
-    bins = {p: n * most_bins(params) for p, n in features.items()}
+    bins = {p: n * (params.most_bins + 1) for p, n in features.items()}
     flows = []
     for party, count in features.items():
         with told():
@@ -106,6 +105,15 @@ def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
         if params.transform == "woe":
             flows.append(Flow(Weights.TAG, label, party, 1, 8 * bins[party]))
     return flows
+
+
+def figures(params: Params, cast: Cast, sizes: Sizes) -> list[str]:
+    """What the lattice's answers may say beyond their sums."""
+    if not scheme.packs(params.scheme) or not cast.get("features"):
+        return []
+    return [
+        f"lattice: answers say nothing beyond their sums up to a statistical distance of 2^-{params.statistical_bits}"
+    ]
 
 
 WOE = Protocol(
@@ -139,6 +147,7 @@ WOE = Protocol(
     },
     params=Params,
     cost=cost,
+    figures=figures,
 )
 WOE.checks.append(check_params)
 
@@ -213,7 +222,7 @@ def _own_sums(own: Binned, values: Ints) -> Ints:
 def _check_shape(s: Session, peer: str, shape: Shape, count: int) -> None:
     """Each feature's bins hold all rows, and none too few; names it otherwise."""
     first = np.cumsum(shape.n_bins, dtype=np.int64) - shape.n_bins
-    if int(shape.n_bins.max()) > most_bins(s.params):
+    if int(shape.n_bins.max()) > s.params.most_bins + 1:
         raise wrong(peer, "has more bins than were agreed")
     if np.any(np.add.reduceat(shape.held.astype(np.int64), first) != count):
         raise wrong(peer, "has another number of rows in its bins")

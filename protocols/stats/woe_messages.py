@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from parley.crypto.ahe import Layout
+from parley.protocols.gbdt.params import LATTICE_BINS
 from parley.protocols.inputs import check_parties
 from parley.protocols.kit import Cast, Message, array, message
 from parley.wire.errors import ParleyError
@@ -120,11 +121,19 @@ class Params(BaseModel):
             raise ValueError("edges goes with method edges, which needs it")
         if self.classes > 2 and (self.transform == "woe" or self.joins):
             raise ValueError("with more than two classes bins are not joined by label, and no single weight stands")
+        if self.scheme == "lattice" and self.most_bins > LATTICE_BINS:
+            raise ValueError(f"the lattice sums at most {LATTICE_BINS} bins, and missing values")
         if self.classes > 2 and self.positive is not None:
             raise ValueError("positive goes with two classes")
         if self.classes > 2 and self.weight is not None:
             raise ValueError("weight goes with two classes")
         return self
+
+    @property
+    def most_bins(self) -> int:
+        """Bins of a column at most, without the one for missing values."""
+        given = [len(e) + 1 for columns in self.edges.values() for e in columns.values()]
+        return max([self.pre_bins if self.joins else self.bins, *given])
 
     @property
     def joins(self) -> bool:

@@ -76,6 +76,17 @@ def plain(monkeypatch):
     use_plain(monkeypatch)
 
 
+@pytest.mark.parametrize(
+    "params", [{"weight": "w"}, {"packed": True}, {"classes": 3, "transform": "index"}, {"scheme": "paillier"}]
+)
+def test_real_schemes_say_what_the_plain_fake_says(params, monkeypatch):
+    y = [k % params.get("classes", 2) for k in range(120)]
+    data = small(y, [float(k * k % 50) for k in range(120)], [1.0 + k % 3 for k in range(120)])
+    real_one = found(woe(data, **params))
+    use_plain(monkeypatch)
+    assert real_one == found(woe(data, **params))
+
+
 @pytest.mark.parametrize("method", ["quantile", "width", "chi", "optimal", "gini", "ks"])
 def test_columns_become_the_weights_that_the_label_party_found(method, plain):
     table, data = real("breast")
@@ -178,7 +189,9 @@ def test_labels_that_cannot_be_used_are_refused(y, params, code, plain):
     assert e.value.code == code
 
 
-@pytest.mark.parametrize("wrong", [{"edges": {"bureau": {"x": [1.0]}}}, {"classes": 3}, {"method": "edges"}])
+@pytest.mark.parametrize(
+    "wrong", [{"edges": {"bureau": {"x": [1.0]}}}, {"classes": 3}, {"method": "edges"}, {"bins": 256}]
+)
 def test_parameters_that_do_not_go_together_are_refused(wrong):
     with pytest.raises(ParleyError) as e:
         woe(small([0, 1] * 40, [1.0] * 80), **wrong)
