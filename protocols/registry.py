@@ -25,6 +25,7 @@ PROTOCOLS: dict[str, tuple[str, str]] = {
     "prep/impute": ("parley.protocols.prep.impute", "IMPUTE"),
     "prep/sample": ("parley.protocols.prep.sample", "SAMPLE"),
     "prep/scale": ("parley.protocols.prep.scale", "SCALE"),
+    "prep/select": ("parley.protocols.prep.select", "SELECT"),
     "prep/split": ("parley.protocols.prep.split", "SPLIT"),
     "prep/transform": ("parley.protocols.prep.transform", "TRANSFORM"),
     "prep/union": ("parley.protocols.prep.union", "UNION"),
@@ -37,6 +38,9 @@ PROTOCOLS: dict[str, tuple[str, str]] = {
     "psi/sum": ("parley.protocols.psi.sum", "SUM"),
     "psi/vole": ("parley.protocols.psi.vole", "VOLE"),
     "score/card": ("parley.protocols.evaluate.card", "CARD"),
+    "stats/stability": ("parley.protocols.stats.stability", "STABILITY"),
+    "stats/summary": ("parley.protocols.stats.summary", "SUMMARY"),
+    "stats/woe": ("parley.protocols.stats.woe_jobs", "WOE"),
 }
 
 

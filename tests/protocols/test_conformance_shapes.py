@@ -20,11 +20,13 @@ from cases import (
     ids,
     many,
     of_regression,
+    parted,
     people,
     scored,
     spenders,
     table,
     three,
+    weighed,
     with_validation,
 )
 from vertical import split_inputs, use_plain
@@ -88,6 +90,12 @@ def other_columns() -> dict[str, StepInputs]:
     return split_inputs(moved(table(), flipped=True), *COLUMNS)
 
 
+def same_counts() -> dict[str, StepInputs]:
+    """Every feature on another scale, and labels of other rows."""
+    source = moved(table())
+    return split_inputs(source.set_column(1, "y", pa.array(source.column("y").to_numpy()[::-1])), *COLUMNS)
+
+
 def other_targets() -> dict[str, StepInputs]:
     """A regression's target times four is the same tree with four times the gradients, which is nobody's to learn."""
     source = table(classes=False)
@@ -125,7 +133,7 @@ def other_scores() -> dict[str, StepInputs]:
     return {"bank": StepInputs(None, {"train": {**keep, "scores": 1 - np.asarray(keep["scores"])}})}
 
 
-PREPARED = [name for name in CASES if name.startswith("prep/") and name != "prep/union"]
+PREPARED = [name for name in CASES if name.startswith("prep/") and name not in ("prep/union", "prep/select")]
 AGREE = {
     "psi/ecdh": (people, other_people),
     "psi/ecdh below the floor": (people, other_people),
@@ -163,6 +171,11 @@ AGREE = {
     "linear/vertical": (columns, lambda: split_inputs(moved(table(seed=5), flipped=True), *COLUMNS)),
     "linear/vertical linear": (with_validation, other_validation),
     "linear/predict": (lambda: predicted_linearly(columns()), lambda: predicted_linearly(other_columns())),
+    "stats/woe": (columns, same_counts),
+    "stats/woe by rows": (lambda: columns(three_parties=False), lambda: two(same_counts())),
+    "prep/select": (weighed, lambda: weighed(same_counts())),
+    "stats/summary": (columns, other_columns),
+    "stats/stability": (parted, lambda: parted(other_columns())),
     "evaluate": (scored, other_scores),
     "score/card": (scored, other_scores),
 }
@@ -206,6 +219,12 @@ def other_trees() -> dict[str, StepInputs]:
 
 def fewer_rows() -> dict[str, StepInputs]:
     return split_inputs(table(rows=16), *COLUMNS)
+
+
+def coarse() -> pa.Table:
+    """One column of two values."""
+    source = table()
+    return source.set_column(3, "x1", pa.array(source.column("x1").to_numpy() // 4))
 
 
 def other_names() -> dict[str, StepInputs]:
@@ -252,6 +271,8 @@ DIFFER = {
         lambda: predicted_linearly(columns()),
         lambda: predicted_linearly(split_inputs(table(rows=40), *COLUMNS)),
     ),
+    "bin_counts": ("stats/woe", columns, lambda: split_inputs(coarse(), *COLUMNS)),
+    "row_count of stats/woe": ("stats/woe", columns, fewer_rows),
     "directions": ("gbdt/predict", lambda: predicted(columns()), lambda: predicted(fewer_rows())),
 }
 

@@ -144,6 +144,23 @@ def trained_linear() -> dict[str, StepInputs]:
     return {p: StepInputs(d.table, {"train": run[p].keep, **d.needs}) for p, d in data.items()}
 
 
+def parted(data: dict[str, StepInputs] | None = None) -> dict[str, StepInputs]:
+    """Half of the rows for tests."""
+    out = {}
+    for party, given in (data or columns()).items():
+        rows = np.asarray(given.needs["align"]["rows"])
+        part = (np.arange(rows.size) % 2 * 2).astype(np.uint8)
+        out[party] = StepInputs(given.table, {"split": {"rows": rows, "part": part, "depth": 1}})
+    return out
+
+
+def weighed(data: dict[str, StepInputs] | None = None) -> dict[str, StepInputs]:
+    """The inputs of a selection: what a stats/woe step left each party."""
+    data = data or columns()
+    run = CASES["stats/woe"].run(inputs=data)
+    return {p: StepInputs(d.table, {"woe": run[p].keep}) for p, d in data.items()}
+
+
 def scored() -> dict[str, StepInputs]:
     return {"bank": StepInputs(None, {"train": CASES["gbdt/vertical"].run()["bank"].keep})}
 
@@ -155,6 +172,8 @@ EVERYBODY = {"member": ["bank", "bureau", "telco"]}
 DECIDER = {"label": "bank", "member": ["bureau", "telco"]}
 LOOK = {"id": "id", "columns": ["spent"]}
 RING = {"member": ["hospital", "lab", "pharmacy"]}
+WEIGH = {"label": "y", "exclude": ["id"], "bins": 4, "min_bin_rows": 5, "min_class_rows": 1, "share_names": True}
+BY_ROWS = {"scheme": "paillier", "method": "optimal", "pre_bins": 8, "transform": "index"}
 CASES = {
     c.name: c
     for c in (
@@ -221,7 +240,12 @@ CASES = {
         Case("prep/split at random", "prep/split", EVERYBODY, {"test": 0.25}, columns),
         Case("prep/split", "prep/split", DECIDER, {"by": "stratified", "column": "y"}, columns),
         Case("prep/sample", "prep/sample", DECIDER, {"column": "y", "shares": {"0": 0.5, "1": 3}}, columns),
+        Case("prep/select", "prep/select", CAST3, {"filters": [{"by": "iv", "top_k": 2}]}, weighed),
         Case("prep/union", "prep/union", EVERYBODY, {}, halves),
+        Case("stats/summary", "stats/summary", EVERYBODY, {"exclude": ["id"]}, columns),
+        Case("stats/stability", "stats/stability", EVERYBODY, {"exclude": ["id"], "min_rows": 10}, parted),
+        Case("stats/woe", "stats/woe", CAST3, WEIGH, columns),
+        Case("stats/woe by rows", "stats/woe", CAST2, {**WEIGH, **BY_ROWS}, lambda: columns(three_parties=False)),
         Case("score/card", "score/card", {"label": "bank"}, {}, scored),
     )
 }
