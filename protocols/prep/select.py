@@ -47,6 +47,7 @@ from parley.protocols.kit import (
     array,
     message,
 )
+from parley.protocols.prep.columns import same
 from parley.wire.errors import ParleyError
 
 Flags = Annotated[NDArray[np.uint8], array("columns", dtype="uint8")]
@@ -267,3 +268,4 @@ def check_params(params: Params, cast: Cast) -> None:
 
 
 SELECT.checks.append(check_params)
+SELECT.reshapes = same

@@ -187,7 +187,7 @@ async def label(s: Session, own: Binned, values: Ints, unit: float = 1.0) -> tup
         _check_shape(s, name, shape, len(values))
     outputs = planned(s.params, [shape.held.size for shape in shapes])
     with told():
-        key = await s.compute(scheme.generate, scheme.terms_of(s, len(values), outputs))
+        key = await s.compute(scheme.generate, scheme.terms_of(s, len(values), outputs, LATTICE_SLOTS))
     try:
         await together(*(s.send(p, Key(key.public.encode(), len(values), outputs)) for p in names))
         await _send_labels(s, key, names, values)
@@ -319,6 +319,7 @@ async def _key(s: Session, boss: str, count: int, bins: int) -> PublicKey:
         raise wrong(boss, "planned its key for fewer sums than it will ask for")
     try:
         with told(boss):
-            return await s.compute(scheme.decode_public, hello.public, scheme.terms_of(s, count, hello.outputs))
+            terms = scheme.terms_of(s, count, hello.outputs, LATTICE_SLOTS)
+            return await s.compute(scheme.decode_public, hello.public, terms)
     except ValueError as e:
         raise wrong(boss, f"sent a bad key: {e}") from None

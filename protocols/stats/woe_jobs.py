@@ -12,6 +12,7 @@ from parley.components.features.woe import BinValues, labels_of
 from parley.protocols.frame import Frame, frame_of
 from parley.protocols.inputs import need_columns, told
 from parley.protocols.kit import Cast, Session, StepInputs, StepOutputs
+from parley.protocols.prep.columns import same
 from parley.protocols.stats.woe import WOE, Column, Told, features, label
 from parley.protocols.stats.woe_data import Binned, binned, feature_columns, label_numbers
 from parley.protocols.stats.woe_messages import Params
@@ -85,3 +86,4 @@ def check_data(params: Params, cast: Cast, me: str, schema: dict[str, str]) -> N
 
 
 WOE.data_checks.append(check_data)
+WOE.reshapes = same
