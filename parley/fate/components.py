@@ -1,9 +1,10 @@
-"""What each component of FATE 2.x is here: alignment, preparation, boosting, evaluation."""
+"""What each component of FATE 2.x is here: alignment, division, scales, evaluation."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from parley.fate.columns import COLUMNS, chosen_columns
 from parley.fate.convert import Translation, Work
 from parley.fate.models import MODELS
 
@@ -73,12 +74,6 @@ def feature_scale(w: Work) -> None:
         w.changed("a range of its own for each column is not taken over")
 
 
-def chosen_columns(w: Work, key: str) -> dict[str, list[str]]:
-    """Columns that each party names for a parameter, where it names any."""
-    found = {p.name: w.task.of(p).get(key) for p in w.sites}
-    return {p: [str(c) for c in names] for p, names in found.items() if isinstance(names, list)}
-
-
 def union(w: Work) -> None:
     needs = w.needs()
     if len(needs) == 2:
@@ -108,5 +103,6 @@ TRANSLATIONS: dict[str, Translation] = {
     "feature_scale": feature_scale,
     "union": union,
     "evaluation": evaluation,
+    **COLUMNS,
     **MODELS,
 }

@@ -69,4 +69,47 @@ def _score(w: Work, uses: str, with_: dict[str, Any]) -> None:
     w.add(uses, w.label_and_features, {**with_, "label": w.label}, [*w.needs("test_data"), *w.needs("input_model")])
 
 
-MODELS: dict[str, Translation] = {"hetero_secureboost": secureboost}
+def _regression(model: str) -> Translation:
+    def translate(w: Work) -> None:
+        if _only_scores(w):
+            _score(w, "linear/predict", {})
+            return
+        with_: dict[str, Any] = {"label": w.label, "id": w.id, "model": model, **_descent(w.task.parameters)}
+        _train(w, "linear/vertical", with_)
+        if model == "logistic":
+            w.changed("labels of more than two classes need model: ovr, with classes")
+        w.drop(learning_rate_scheduler="`decay` lowers the rate", init_param="weights begin at zero")
+        w.drop(he_param="rows are encrypted on the lattice", floating_point_precision="numbers are fixed point")
+        w.drop(reveal_strategy="weights stay with their owners", reveal_loss_freq="the loss is known every epoch")
+        _scored(w, "linear/predict", {})
+
+    return translate
+
+
+def _descent(given: dict[str, Any]) -> dict[str, Any]:
+    """How it descends: FATE names torch's optimizers, and puts the rate and the penalty beside them."""
+    out: dict[str, Any] = {"epochs": given.get("epochs", 20)}
+    batch = given.get("batch_size")
+    if isinstance(batch, int) and batch > 0:
+        out["batch"] = batch
+    optimizer = given.get("optimizer") if isinstance(given.get("optimizer"), dict) else {}
+    assert isinstance(optimizer, dict)
+    inner = optimizer.get("optimizer_params") or {}
+    rate = given.get("learning_rate", inner.get("lr"))
+    out["optimizer"] = "adam" if "adam" in str(optimizer.get("method", "sgd")).lower() else "sgd"
+    out["learning_rate"] = rate if rate is not None else 0.05
+    penalty, alpha = str(optimizer.get("penalty", "")).lower(), optimizer.get("alpha")
+    if penalty in ("l1", "l2") and alpha:
+        out[penalty] = alpha
+    if given.get("early_stop"):
+        out |= {"early_stopping": 1, "tolerance": given.get("tol", 1e-4)}
+    return out
+
+
+MODELS: dict[str, Translation] = {
+    "hetero_secureboost": secureboost,
+    "coordinated_lr": _regression("logistic"),
+    "sshe_lr": _regression("logistic"),
+    "coordinated_linr": _regression("linear"),
+    "sshe_linr": _regression("linear"),
+}

@@ -155,7 +155,8 @@ EXAMPLES: dict[str, Callable[[], Dag]] = {
     "binning multi_host": lambda: binned(hosts=2).dag(),
     "binning lr": lambda: binned("coordinated_lr", transform_method="woe").dag(),
     "selection manual": lambda: selected(["manual"], manual_param={"filter_out_col": ["x0"]}).dag(),
-    "selection statistics": lambda: selected(["statistics"], statistic_param={"metrics": ["max"], "threshold": 0.01}).dag(),
+    "selection statistics": lambda: selected(
+        ["statistics"], statistic_param={"metrics": ["max", "std"], "threshold": 0.01}).dag(),
     "selection binning": lambda: selected(["iv"], iv_param={"filter_type": "threshold", "threshold": 0.1}).dag(),
     "selection binning lr": lambda: selected(["iv"], iv_param={"filter_type": "top_k", "threshold": 5})
         .add("lr_0", "sshe_lr", {"train_data": "selection_0"}).dag(),
@@ -172,7 +173,8 @@ EXAMPLES: dict[str, Callable[[], Dag]] = {
     }.items()},
     "coordinated_lr multi_host": lambda: fitted("coordinated_lr", hosts=2, arbiter=True, epochs=3),
     **{f"{m} {n}": f for m in LINR for n, f in {
-        "plain": lambda m=m: fitted(m, arbiter=m in LINR[:1], epochs=10, learning_rate_scheduler={"method": "constant"}),
+        "plain": lambda m=m: fitted(
+            m, arbiter=m in LINR[:1], epochs=10, learning_rate_scheduler={"method": "constant"}),
         "cv": lambda m=m: one(m, data="cv_data", cv_param={"n_splits": 5}),
         "warm_start": lambda m=m: warm(m, epochs=3),
     }.items()},
