@@ -103,12 +103,12 @@ def test_logistic_training_is_close_to_floats(three):
 @pytest.mark.slow
 def test_at_its_end_logistic_training_is_where_scikit_learn_is():
     guest, host = sides("breast")
-    run, _ = fit([guest, host], {**SMALL, "epochs": 40, "learning_rate": 0.5, "l2": 0.3})
+    run, _ = fit([guest, host], {**SMALL, "epochs": 100, "learning_rate": 0.5, "l2": 0.3})
     x, y = with_constant(matrix(guest, "id", "y"), matrix(host, "id"))[:, :-1], guest["y"].to_numpy()
     model = LogisticRegression(C=1 / (0.3 * len(y)), tol=1e-10, max_iter=1000).fit(x, y)
     got = joined(run)
-    assert np.abs(got[:-1] - model.coef_[0]).max() < 6e-3  # what is left after so many steps
-    assert abs(got[-1] - model.intercept_[0]) < 5e-3
+    assert np.abs(got[:-1] - model.coef_[0]).max() < 5e-4
+    assert abs(got[-1] - model.intercept_[0]) < 5e-3  # the slowest direction: not penalised
 
 
 @pytest.mark.slow
