@@ -9,8 +9,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from rows import Row, publish
 from vertical_boost import boosting_rows
+from vertical_woe import woe_rows
 
-PARTS = {"boost": boosting_rows}
+PARTS = {"boost": boosting_rows, "woe": woe_rows}
 
 
 def main(wanted: list[str]) -> None:

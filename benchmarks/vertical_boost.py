@@ -124,4 +124,3 @@ def boosting_rows() -> list[Row]:
                 beside = {**beside, "yardstick": "LightGBM, one thread, all columns in clear"}
                 rows.append(Row(f"gbdt/vertical, {name} (LightGBM)", spent, "s a tree", plain, "lower", beside))
     return rows
-

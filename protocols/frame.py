@@ -25,7 +25,8 @@ Ints = NDArray[np.int64]
 Parts = NDArray[np.uint8]
 TRAIN, VALIDATE, TEST = 0, 1, 2
 PART_NAMES = ("train", "validate", "test")
-KEYS = frozenset({"rows", "part", "prepared", "depth"})
+# "iv" lies beside a frame at every party alike: what a preparation measured of the columns.
+KEYS = frozenset({"rows", "part", "prepared", "depth", "iv"})
 ALIGNMENT = frozenset({"rows", "count"})
 
 

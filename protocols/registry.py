@@ -35,6 +35,7 @@ PROTOCOLS: dict[str, tuple[str, str]] = {
     "psi/sum": ("parley.protocols.psi.sum", "SUM"),
     "psi/vole": ("parley.protocols.psi.vole", "VOLE"),
     "score/card": ("parley.protocols.evaluate.card", "CARD"),
+    "stats/woe": ("parley.protocols.stats.woe_jobs", "WOE"),
 }
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from parley.components.training.growing import CLOSED
 from parley.crypto.ahe import Ciphertexts, Layout, PublicKey
-from parley.protocols.gbdt import scheme
+from parley.protocols import scheme
 from parley.protocols.gbdt.course import Splits
 from parley.protocols.gbdt.data import PartData, asked, directions
 from parley.protocols.gbdt.messages import (
@@ -30,11 +30,11 @@ from parley.protocols.gbdt.messages import (
     TreeDone,
     wrong,
 )
-from parley.protocols.gbdt.pieces import Pieces, cut
 from parley.protocols.gbdt.sampling import allowed_features, sampled_rows
 from parley.protocols.gbdt.vertical import VERTICAL
 from parley.protocols.inputs import told
 from parley.protocols.kit import Session
+from parley.protocols.pieces import Pieces, cut
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]

@@ -14,7 +14,7 @@ from parley.components.training.objectives import fitted
 from parley.components.training.split import Split
 from parley.components.training.trees import Model, Tree
 from parley.crypto.ahe import Layout, SecretKey
-from parley.protocols.gbdt import scheme
+from parley.protocols import scheme
 from parley.protocols.gbdt.course import Begun, Course
 from parley.protocols.gbdt.data import LabelData, asked, directions, spread
 from parley.protocols.gbdt.leakage import Seen
@@ -35,11 +35,11 @@ from parley.protocols.gbdt.messages import (
     TreeDone,
     wrong,
 )
-from parley.protocols.gbdt.pieces import Pieces, cut
 from parley.protocols.gbdt.sampling import allowed_features, by_gradient, level_features, sampled_rows
 from parley.protocols.gbdt.vertical import VERTICAL
 from parley.protocols.inputs import together, told
 from parley.protocols.kit import Session
+from parley.protocols.pieces import Pieces, cut
 from parley.wire.errors import ParleyError
 
 Floats = NDArray[np.float64]

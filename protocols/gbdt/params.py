@@ -12,9 +12,10 @@ from parley.components.training.split import Params as Growth
 from parley.crypto.ahe import Layout
 from parley.protocols.inputs import check_parties
 from parley.protocols.kit import Cast
+from parley.protocols.scheme import LATTICE_SLOTS
 from parley.wire.errors import ParleyError
 
-LATTICE_BINS, LATTICE_SCALE, LATTICE_SLOTS, LATTICE_CHANNELS = 255, 20, 32, 64
+LATTICE_BINS, LATTICE_SCALE, LATTICE_CHANNELS = 255, 20, 64
 
 
 class Goss(BaseModel):

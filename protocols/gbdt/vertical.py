@@ -52,7 +52,7 @@ Source: Cheng, Fan, Jin, Liu, Chen, Papadopoulos, Yang, *SecureBoost*, 2019; Che
 
 from __future__ import annotations
 
-from parley.protocols.gbdt import scheme
+from parley.protocols import scheme
 from parley.protocols.gbdt.messages import (
     CHUNK,
     NAME_BYTES,
@@ -71,9 +71,9 @@ from parley.protocols.gbdt.messages import (
     TreeDone,
 )
 from parley.protocols.gbdt.params import Params, check_params
-from parley.protocols.gbdt.pieces import pieces_of
 from parley.protocols.inputs import told
 from parley.protocols.kit import SEMI_HONEST, Cast, Flow, Protocol, Sizes, Step
+from parley.protocols.pieces import pieces_of
 
 
 def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:

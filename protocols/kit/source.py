@@ -14,6 +14,8 @@ ROOMS = Path(__file__).resolve().parents[2]  # the folder that holds `protocols`
 SHARED = (
     "protocols/frame.py",
     "protocols/inputs.py",
+    "protocols/pieces.py",
+    "protocols/scheme.py",
     "protocols/kit/*.py",
     "crypto/**/*.py",
     "wire/**/*.py",

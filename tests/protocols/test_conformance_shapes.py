@@ -128,6 +128,8 @@ AGREE = {
     ),
     "evaluate": (scored, other_scores),
     "score/card": (scored, other_scores),
+    "stats/woe": (columns, other_columns),
+    "stats/woe by rows": (lambda: two(columns()), lambda: two(other_columns())),
 }
 
 
@@ -197,6 +199,8 @@ DIFFER = {
     "own_splits, tree_shape": ("gbdt/vertical strict", columns, other_trees),
     "row_count": ("gbdt/vertical", columns, fewer_rows),
     "feature_names": ("gbdt/vertical", columns, other_names),
+    "bin_counts": ("stats/woe", columns, other_trees),
+    "row_count of stats/woe": ("stats/woe", columns, fewer_rows),
     "own_paths": ("gbdt/score", lambda: predicted(columns()), lambda: predicted(other_trees())),
     "directions of gbdt/explain": ("gbdt/explain", lambda: predicted(columns()), lambda: predicted(fewer_rows())),
     "directions": ("gbdt/predict", lambda: predicted(columns()), lambda: predicted(fewer_rows())),

@@ -14,7 +14,7 @@ from vertical import CAST3, part, split_inputs, train, use_plain
 
 from parley.crypto.ahe import Layout
 from parley.crypto.errors import CryptoError
-from parley.protocols.gbdt import pieces, scheme
+from parley.protocols import pieces, scheme
 from parley.protocols.gbdt.jobs import VERTICAL
 from parley.protocols.gbdt.messages import Histograms, Key, NodeGradients
 from parley.protocols.kit import Cast, StepInputs

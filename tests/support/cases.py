@@ -109,6 +109,10 @@ def columns(classes: bool = True, three_parties: bool = True) -> dict[str, StepI
     return split_inputs(table(classes=classes), *COLUMNS[: 3 if three_parties else 2])
 
 
+def two() -> dict[str, StepInputs]:
+    return columns(three_parties=False)
+
+
 def of_regression() -> dict[str, StepInputs]:
     return columns(classes=False, three_parties=False)
 
@@ -138,6 +142,7 @@ BY_TREES = "psi/vole by trees"
 EVERYBODY = {"member": ["bank", "bureau", "telco"]}
 DECIDER = {"label": "bank", "member": ["bureau", "telco"]}
 LOOK = {"id": "id", "columns": ["spent"]}
+WOE = {"label": "y", "id": "id", "bins": 3, "min_bin_rows": 3}
 RING = {"member": ["hospital", "lab", "pharmacy"]}
 CASES = {
     c.name: c
@@ -204,5 +209,7 @@ CASES = {
         Case("prep/sample", "prep/sample", DECIDER, {"column": "y", "shares": {"0": 0.5, "1": 3}}, columns),
         Case("prep/union", "prep/union", EVERYBODY, {}, halves),
         Case("score/card", "score/card", {"label": "bank"}, {}, scored),
+        Case("stats/woe", "stats/woe", CAST3, {**WOE, "method": "optimal", "transform": "woe"}, columns),
+        Case("stats/woe by rows", "stats/woe", CAST2, {**WOE, "scheme": "paillier", "share_names": True}, two),
     )
 }

@@ -1,4 +1,4 @@
-"""The additive scheme a training runs on: the one door through which keys come into being."""
+"""The additive scheme a step runs on: the one door through which its keys come into being."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from parley.crypto.ahe import Layout
 from parley.crypto.ahe.lattice import LatticePublicKey, LatticeSecretKey, Plan, make_plan
 from parley.crypto.ahe.lattice import wire as lattice
 from parley.crypto.errors import CryptoError
-from parley.protocols.gbdt.params import LATTICE_SLOTS, Params
 from parley.protocols.kit import Session
 
 CONTEXT_BYTES = 32
+LATTICE_SLOTS = 32  # sums in a reply polynomial
 
 
 class Choice(Protocol):
@@ -31,11 +31,17 @@ class Choice(Protocol):
     def layout(self, rows: int) -> Layout: ...
 
 
+class Asking(Choice, Protocol):
+    """A choice that also says how many sums, channels counted, a party with so many bins by feature answers with."""
+
+    def released_sums(self, n_bins: tuple[int, ...]) -> int: ...
+
+
 @dataclass(frozen=True)
 class Terms:
     """What label and features parties know alike before there is a key: parameters, aligned rows, released sums.
 
-    `outputs` is the most sums, channels counted, that one features party answers with in the whole training;
+    `outputs` is the most sums, channels counted, that one features party answers with in the whole step;
     `context` is public and binds a key to this step. `slots` are the numbers of sums in a reply polynomial that would
     do, the most wanted first; `sharing` the most features with bins in one, where it is known.
     """
@@ -70,7 +76,7 @@ def terms_of(s: Session, rows: int, outputs: int) -> Terms:
     return Terms(s.params, rows, outputs, s.at(key=0).coins.bytes(CONTEXT_BYTES))
 
 
-def planned(params: Params, shapes: list[tuple[int, ...]]) -> int:
+def planned(params: Asking, shapes: list[tuple[int, ...]]) -> int:
     """Sums the key is planned for: a power of two, which says little of the party with the most; 0 without a plan."""
     if not packs(params.scheme):
         return 0

@@ -1,0 +1,1 @@
+"""Statistics over columns of several parties: binning by evidence, summaries, drift, correlation."""
