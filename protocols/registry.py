@@ -25,6 +25,7 @@ PROTOCOLS: dict[str, tuple[str, str]] = {
     "prep/impute": ("parley.protocols.prep.impute", "IMPUTE"),
     "prep/sample": ("parley.protocols.prep.sample", "SAMPLE"),
     "prep/scale": ("parley.protocols.prep.scale", "SCALE"),
+    "prep/select": ("parley.protocols.prep.select", "SELECT"),
     "prep/split": ("parley.protocols.prep.split", "SPLIT"),
     "prep/transform": ("parley.protocols.prep.transform", "TRANSFORM"),
     "prep/union": ("parley.protocols.prep.union", "UNION"),

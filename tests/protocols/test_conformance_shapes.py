@@ -11,7 +11,21 @@ import dataclasses
 import numpy as np
 import pyarrow as pa
 import pytest
-from cases import BY_TREES, CASES, COLUMNS, columns, ids, many, of_regression, people, scored, spenders, table, three
+from cases import (
+    BY_TREES,
+    CASES,
+    COLUMNS,
+    columns,
+    ids,
+    many,
+    of_regression,
+    people,
+    scored,
+    spenders,
+    table,
+    three,
+    weighed,
+)
 from vertical import split_inputs, use_plain
 
 from parley.protocols import registry
@@ -73,6 +87,10 @@ def other_columns() -> dict[str, StepInputs]:
     return split_inputs(moved(table(), flipped=True), *COLUMNS)
 
 
+def moved_columns() -> dict[str, StepInputs]:
+    return split_inputs(moved(table()), *COLUMNS)
+
+
 def other_targets() -> dict[str, StepInputs]:
     """A regression's target times four is the same tree with four times the gradients, which is nobody's to learn."""
     source = table(classes=False)
@@ -128,6 +146,7 @@ AGREE = {
     ),
     "evaluate": (scored, other_scores),
     "score/card": (scored, other_scores),
+    "prep/select": (lambda: weighed(columns()), lambda: weighed(moved_columns())),
     "stats/woe": (columns, other_columns),
     "stats/woe by rows": (lambda: two(columns()), lambda: two(other_columns())),
 }
@@ -199,6 +218,7 @@ DIFFER = {
     "own_splits, tree_shape": ("gbdt/vertical strict", columns, other_trees),
     "row_count": ("gbdt/vertical", columns, fewer_rows),
     "feature_names": ("gbdt/vertical", columns, other_names),
+    "correlated_pairs": ("prep/select", lambda: weighed(columns()), lambda: weighed(other_trees())),
     "bin_counts": ("stats/woe", columns, other_trees),
     "row_count of stats/woe": ("stats/woe", columns, fewer_rows),
     "own_paths": ("gbdt/score", lambda: predicted(columns()), lambda: predicted(other_trees())),

@@ -133,6 +133,13 @@ def halves() -> dict[str, StepInputs]:
     return out
 
 
+def weighed(data: dict[str, StepInputs] | None = None) -> dict[str, StepInputs]:
+    """With the information values that the label party computed."""
+    data = data or columns()
+    run = CASES["stats/woe"].run(inputs=data)
+    return {p: StepInputs(d.table, {"woe": run[p].keep}) for p, d in data.items()}
+
+
 def scored() -> dict[str, StepInputs]:
     return {"bank": StepInputs(None, {"train": CASES["gbdt/vertical"].run()["bank"].keep})}
 
@@ -143,6 +150,13 @@ EVERYBODY = {"member": ["bank", "bureau", "telco"]}
 DECIDER = {"label": "bank", "member": ["bureau", "telco"]}
 LOOK = {"id": "id", "columns": ["spent"]}
 WOE = {"label": "y", "id": "id", "bins": 3, "min_bin_rows": 3}
+FILTERS = [
+    {"by": "statistics", "max_missing": 0.5, "min_std": 0.1},
+    {"by": "correlation", "threshold": 0.3},
+    {"by": "vif", "threshold": 5},
+    {"by": "iv", "top_k": 3},
+]
+SELECT = {"label": "y", "id": "id", "filters": FILTERS}
 RING = {"member": ["hospital", "lab", "pharmacy"]}
 CASES = {
     c.name: c
@@ -204,6 +218,7 @@ CASES = {
         Case("prep/encode", "prep/encode", EVERYBODY, {"method": "ordinal"}, columns),
         Case("prep/scale", "prep/scale", EVERYBODY, {"exclude": ["id", "y"]}, columns),
         Case("prep/transform", "prep/transform", EVERYBODY, {"do": "log1p", "columns": {"bank": ["x0"]}}, columns),
+        Case("prep/select", "prep/select", CAST3, SELECT, weighed),
         Case("prep/split", "prep/split", EVERYBODY, {"test": 0.25}, columns),
         Case("prep/split by label", "prep/split", DECIDER, {"by": "stratified", "column": "y"}, columns),
         Case("prep/sample", "prep/sample", DECIDER, {"column": "y", "shares": {"0": 0.5, "1": 3}}, columns),
