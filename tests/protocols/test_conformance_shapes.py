@@ -19,6 +19,7 @@ from cases import (
     ids,
     many,
     of_regression,
+    parted,
     people,
     scored,
     spenders,
@@ -147,6 +148,8 @@ AGREE = {
     "evaluate": (scored, other_scores),
     "score/card": (scored, other_scores),
     "prep/select": (lambda: weighed(columns()), lambda: weighed(moved_columns())),
+    "stats/stability": (parted, lambda: parted(moved_columns())),
+    "stats/summary": (columns, other_columns),
     "stats/woe": (columns, other_columns),
     "stats/woe by rows": (lambda: two(columns()), lambda: two(other_columns())),
 }

@@ -140,6 +140,13 @@ def weighed(data: dict[str, StepInputs] | None = None) -> dict[str, StepInputs]:
     return {p: StepInputs(d.table, {"woe": run[p].keep}) for p, d in data.items()}
 
 
+def parted(data: dict[str, StepInputs] | None = None) -> dict[str, StepInputs]:
+    """A quarter of the rows is for testing."""
+    data = data or columns()
+    run = CASES["prep/split"].run(inputs=data)
+    return {p: StepInputs(d.table, {"split": run[p].keep}) for p, d in data.items()}
+
+
 def scored() -> dict[str, StepInputs]:
     return {"bank": StepInputs(None, {"train": CASES["gbdt/vertical"].run()["bank"].keep})}
 
@@ -224,6 +231,8 @@ CASES = {
         Case("prep/sample", "prep/sample", DECIDER, {"column": "y", "shares": {"0": 0.5, "1": 3}}, columns),
         Case("prep/union", "prep/union", EVERYBODY, {}, halves),
         Case("score/card", "score/card", {"label": "bank"}, {}, scored),
+        Case("stats/stability", "stats/stability", EVERYBODY, {"exclude": ["id", "y"]}, parted),
+        Case("stats/summary", "stats/summary", EVERYBODY, {"exclude": ["id", "y"]}, columns),
         Case("stats/woe", "stats/woe", CAST3, {**WOE, "method": "optimal", "transform": "woe"}, columns),
         Case("stats/woe by rows", "stats/woe", CAST2, {**WOE, "scheme": "paillier", "share_names": True}, two),
     )
