@@ -1,6 +1,7 @@
 """Alignment end to end: real daemons, mutual TLS, lakehouse; beside SPU, libsodium and a bare hash in the same run.
 
-python benchmarks/vertical_psi.py [SMALL LARGE]     prints a table, writes build/bench/vertical_psi.json
+python benchmarks/bench_vertical.py psi             the rows of the bars
+python benchmarks/vertical_psi.py SMALL LARGE       the same for other sizes, in build/bench/vertical_psi.json
 
 SPU is timed where PARLEY_SPU_PYTHON names a Python interpreter that has spu 0.9.5; its rows are missing without it.
 """
@@ -24,12 +25,14 @@ import rbcl
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from crypto_vole import hashed
-from daemons import Daemons, Done, daemons
 from rows import OUT, Row, publish
+from vertical_world import Watched, daemons, watch
 
+from parley import Parley
 from parley.crypto import curve, okvs
 from parley.crypto.threads import limit
 from parley.crypto.vole import evaluation, profile
+from parley.demo.cluster import Cluster
 from parley.protocols import registry
 from parley.protocols.kit import StepInputs, run_local
 
@@ -50,18 +53,18 @@ def tables(folder: Path, sizes: tuple[int, ...]) -> Tables:
     return out
 
 
-def job(protocol: str, n: int) -> dict[str, Any]:
-    step = {"uses": protocol, "roles": CAST, "with": {"id": "id"}}
-    parties = {p: {"data": f"ids-{n}"} for p in ("bank", "lab")}
-    return {"name": "align", "purpose": "A measurement.", "parties": parties, "steps": {"align": step}}
-
-
-def aligned(world: Daemons, protocol: str, n: int) -> Done:
+def aligned(cluster: Cluster, person: Parley, protocol: str, n: int) -> Watched:
     """One job, whose count has to be right."""
-    done = world.run(job(protocol, n))
-    if done.results != {"align": {"bank": {"intersection": n // 2}}}:
-        raise SystemExit(f"{protocol} found {done.results}")
-    return done
+    job = {
+        "name": "align",
+        "purpose": "A measurement.",
+        "parties": {p: {"data": f"ids-{n}"} for p in ("bank", "lab")},
+        "steps": {"align": {"uses": protocol, "roles": CAST, "with": {"id": "id"}}},
+    }
+    seen = watch(cluster, person, job, progress=False)
+    if seen.results != {"align": {"bank": {"intersection": n // 2}}}:
+        raise SystemExit(f"{protocol} found {seen.results}")
+    return seen
 
 
 def formula(protocol: str, n: int) -> int:
@@ -75,9 +78,9 @@ def formula(protocol: str, n: int) -> int:
     return fixed + 8 * form.slots + evaluation.tag_bytes(n, n) * n + 4 * (n // 2)
 
 
-def off_formula(protocol: str, n: int, done: Done) -> float:
+def off_formula(protocol: str, n: int, done: Watched) -> float:
     """The larger of sent / formula and formula / sent over a whole job."""
-    sent = sum(size for (_, tag), size in done.bytes.items() if tag != "parley.result/1")
+    sent = sum(int(line["bytes"]) for line in done.egress if line["tag"] != "parley.result/1")
     return max(sent / formula(protocol, n), formula(protocol, n) / sent)
 
 
@@ -127,19 +130,22 @@ def salted(files: Tables, n: int) -> float:
 class Bench:
     """The rows of one run; each kind of job a few times, with the peer's run between them, medians of all."""
 
-    def __init__(self, world: Daemons, files: Tables, folder: Path) -> None:
-        self.world, self.files, self.folder, self.rows = world, files, folder, list[Row]()
+    def __init__(self, cluster: Cluster, person: Parley, files: Tables, folder: Path) -> None:
+        self.world, self.files, self.folder, self.rows = (cluster, person), files, folder, list[Row]()
+        for party, named in files.items():
+            for name, file in named.items():
+                cluster.parley("party", "data", "add", name, str(file), "--text", "id", who=party)
         for protocol in ("psi/ecdh", "psi/vole"):  # what is slow once only: imports of daemons
-            aligned(world, protocol, min(int(name.removeprefix("ids-")) for name in files["bank"]))
+            aligned(*self.world, protocol, min(int(name.removeprefix("ids-")) for name in files["bank"]))
 
     def row(self, name: str, value: float, unit: str, yard: float, of: str, bar: float | None, **more: Any) -> None:
         self.rows.append(Row(name, value, unit, yard, "lower", {"yardstick": of, "parties": 2, **more}, bar))
 
-    def measure(self, protocol: str, n: int, peer: str, repeat: int) -> tuple[list[Done], float | None, list[float]]:
+    def measure(self, protocol: str, n: int, peer: str, repeat: int) -> tuple[list[Watched], float | None, list[float]]:
         done, theirs, memory = [], [], []
         for _ in range(repeat):
-            done.append(aligned(self.world, protocol, n))
-            theirs.append(spu(peer, n, self.folder))
+            done.append(aligned(*self.world, protocol, n))
+            theirs.append(spu(peer, n, self.folder) if peer else None)
             if protocol == "psi/vole":
                 memory.append(from_memory(self.files, n))
         known = [t for t in theirs if t is not None]
@@ -148,10 +154,10 @@ class Bench:
     def add(self, protocol: str, n: int, peer: str, repeat: int, bars: dict[str, float]) -> None:
         done, theirs, memory = self.measure(protocol, n, peer, repeat)
         name, spent = f"{protocol}, {n:,} x {n:,}", statistics.median(d.seconds for d in done)
-        about = {"rows": n, "common": n // 2, "runs": repeat, "steps_s": statistics.median(d.steps for d in done)}
-        if theirs is None:
+        about = {"rows": n, "common": n // 2, "runs": repeat, "routes": "direct"}
+        if theirs is None and peer:
             print(f"{name}: no row against SPU, PARLEY_SPU_PYTHON names no interpreter that has it")
-        else:
+        elif theirs is not None:
             self.row(f"{name}, job", spent, "s", theirs, f"SPU 0.9.5 {peer} from CSV", bars.get("peer"), **about)
             for alone in [statistics.median(memory)] if memory else []:
                 self.row(f"{name}, from memory", alone, "s", theirs, f"SPU 0.9.5 {peer} from CSV", 0.1, **about)
@@ -164,24 +170,26 @@ class Bench:
         self.row(f"{name}, job, bare", spent, "s", bare, what, None, **about)
         off = max(off_formula(protocol, n, d) for d in done)
         self.row(f"{name}, wire", off, "of the formula", 1.0, "the formula of its page", 1.05, **about)
-        most = max(max(d.memory.values()) for d in done)
-        of = "1 GiB: a party's daemon and step process together, shared pages counted twice"
+        most = max(max(d.peak_mb.values()) for d in done)
+        of = "1 GiB: a party's daemon and step process together"
         self.row(f"{name}, memory", most, "MiB", MEMORY_MIB, of, 1.0, **about)
 
 
-def main(arguments: list[str]) -> None:
-    small, large = (int(a) for a in arguments) if arguments else (100_000, 1_000_000)
+def alignment_rows(small: int = 100_000, large: int = 1_000_000) -> list[Row]:
+    """The rows, smaller sizes first."""
     OUT.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=OUT) as name:
         folder = Path(name)
         files = tables(folder, (small, large))
-        with daemons(folder / "homes", files) as world:
-            bench = Bench(world, files, folder)
+        first = {party: named[f"ids-{small}"] for party, named in files.items()}
+        with daemons(first, limit()) as (cluster, person):
+            bench = Bench(cluster, person, files, folder)
             bench.add("psi/ecdh", small, "PROTOCOL_ECDH", REPEAT, {"peer": 1.0})
             bench.add("psi/vole", large, "PROTOCOL_RR22", REPEAT, {"peer": 0.25})
-            bench.add("psi/ecdh", large, "PROTOCOL_ECDH", 1, {"seconds": ECDH_LARGE_S})
-    publish("vertical_psi", "Alignment against its yardsticks", bench.rows)
+            bench.add("psi/ecdh", large, "", 1, {"seconds": ECDH_LARGE_S})
+    return bench.rows
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    small_, large_ = (int(a) for a in sys.argv[1:])
+    publish("vertical_psi", "Alignment against its yardsticks", alignment_rows(small_, large_))

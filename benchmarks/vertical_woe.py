@@ -1,50 +1,80 @@
-"""Binning by evidence in one process, over the lattice, against its bar: all messages, no network."""
+"""Weight of evidence over wide tables, both parties in one process, beside the bare kernels on the same rows.
+
+python benchmarks/vertical_woe.py [rows] [columns] [scheme]
+"""
 
 from __future__ import annotations
 
+import json
+import sys
 import time
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from rows import Row
 
-from parley.crypto.threads import limited
-from parley.protocols import registry
+from parley.protocols.gbdt import scheme
 from parley.protocols.kit import StepInputs, run_local
+from parley.protocols.stats.woe_jobs import WOE
+from parley.protocols.stats.woe_messages import Params
 
-LABEL, FEATURES = "bank", "bureau"
 
-
-def tables(rows: int, columns: int, seed: int = 3) -> dict[str, StepInputs]:
-    """Labels that a few of the other party's normal columns decide with noise."""
-    rng = np.random.default_rng(seed)
+def tables(rows: int, columns: int) -> dict[str, StepInputs]:
+    """Labels that a few of the normal columns decide with noise."""
+    rng = np.random.default_rng(7)
     x = rng.standard_normal((rows, columns), dtype=np.float32)
-    y = (x[:, 0] + x[:, 1] * x[:, 2] + rng.standard_normal(rows, dtype=np.float32) > 0.5).astype(np.int8)
-    ids = pa.array(np.arange(rows, dtype=np.int64))
-    align = {"align": {"rows": np.arange(rows, dtype=np.int64), "count": rows}}
-    theirs = pa.table({"_row": ids, **{f"x{k}": x[:, k] for k in range(columns)}})
-    return {LABEL: StepInputs(pa.table({"_row": ids, "y": y}), align), FEATURES: StepInputs(theirs, align)}
+    y = (x[:, 0] + 0.5 * x[:, 1] + rng.standard_normal(rows, dtype=np.float32) > 0).astype(np.int8)
+    ids = np.arange(rows, dtype=np.int64)
+    sides = {"label": {"y": y}, "features": {f"x{k}": x[:, k] for k in range(columns)}}
+    return {
+        party: StepInputs(pa.table({**made, "_row": ids}), {"align": {"rows": ids, "count": rows}})
+        for party, made in sides.items()
+    }
 
 
-def once(inputs: dict[str, StepInputs], params: dict[str, Any]) -> tuple[float, dict[str, Any]]:
-    """Seconds of one run and what it said."""
-    begun = time.perf_counter()
-    run = run_local(
-        registry.load("stats/woe"), {"label": LABEL, "features": [FEATURES]}, inputs, {"label": "y", **params}
-    )
-    spent = time.perf_counter() - begun
-    assert len(run[LABEL].result["binning"]) > 0
-    sent = {p: sum(e.bytes for e in entries) for p, entries in run.egress.items()}
-    return spent, {"mb": {p: round(b / 1e6, 1) for p, b in sent.items()}}
+def bare(rows: int, columns: int, params: Params) -> float:
+    """Seconds of key, encryption, sums, release and decryption alone."""
+    rng = np.random.default_rng(7)
+    bins = rng.integers(0, 10, size=(rows, columns)).astype(np.uint16)
+    counts = np.full(columns, 11, dtype=np.uint32)
+    y = rng.integers(0, 2, size=(rows, 1)).astype(np.int64)
+    layout = params.layout(rows)
+    outputs = 1 << (columns * 11 - 1).bit_length() if scheme.packs(params.scheme) else 0
+    terms = scheme.Terms(params, rows, outputs, bytes(32))
+    start = time.perf_counter()
+    key = scheme.generate(terms)
+    public = scheme.decode_public(key.public.encode(), terms)
+    raw = key.encrypt(y, layout)
+    sums = public.histogram(public.ciphertexts(raw, rows), bins, counts, None)
+    answer = key.response(public.release(sums, layout).raw, len(sums), layout)
+    found = key.decrypt(answer, layout).reshape(columns, 11)
+    seconds = time.perf_counter() - start
+    assert (found.sum(axis=1) == y.sum()).all()
+    return seconds
 
 
-def woe_rows() -> list[Row]:
-    """100,000 rows x 300 columns of the other party: seconds against the bar's 6."""
-    inputs, out = tables(100_000, 300), []
-    for method in ("quantile", "chi_square", "optimal"):
-        with limited(2):
-            spent, beside = min((once(inputs, {"method": method}) for _ in range(2)), key=lambda r: r[0])
-        about = {"method": method, **beside, "yardstick": "the bar"}
-        out.append(Row(f"stats/woe, 100,000 x 300, {method}", spent, "s", 6.0, "lower", about, 1))
-    return out
+def main(rows: int = 100_000, columns: int = 300, by: str = "lattice") -> None:
+    """Prints one row: seconds of the whole step, of the kernels, and bytes either way."""
+    params = {"label": "y", "scheme": by}
+    data = tables(rows, columns)
+    start, cpu = time.perf_counter(), time.process_time()
+    done = run_local(WOE, {"label": "label", "features": ["features"]}, data, params)
+    whole, cpu = time.perf_counter() - start, time.process_time() - cpu
+    sent = {"label": 0, "features": 0}
+    for envelope in done.transcript:
+        sent[envelope.address.sender] += len(envelope.body)
+    row = {
+        "rows": rows,
+        "columns": columns,
+        "scheme": done["label"].result["encryption"],
+        "seconds": round(whole, 2),
+        "cpu_seconds": round(cpu, 2),
+        "kernels": round(
+            bare(rows, columns, Params(label="y", scheme="lattice" if by == "lattice" else "paillier")), 2
+        ),
+        "bytes": sent,
+    }
+    print(json.dumps(row))
+
+
+if __name__ == "__main__":
+    main(*(int(a) for a in sys.argv[1:3]), *sys.argv[3:4])

@@ -74,19 +74,22 @@ class Watched:
         return sum(int(e["bytes"]) for e in self.egress if e["step"] == step)
 
 
-def watch(cluster: Cluster, parley: Parley, spec: Mapping[str, Any]) -> Watched:
-    """Submit a job and follow it to its end; SystemExit unless it succeeds."""
+def watch(cluster: Cluster, parley: Parley, spec: Mapping[str, Any], *, progress: bool = True) -> Watched:
+    """Submit a job and follow it to its end; SystemExit unless it succeeds.
+
+    Without `progress` only its end is waited for, by long polls, which cost the machine nothing.
+    """
     seen, stop = Watched(), threading.Event()
     sampler = threading.Thread(target=_memory, args=(cluster, seen, stop), daemon=True)
     sampler.start()
     begun = time.perf_counter()
     job = parley.submit(spec)
     try:
-        view = _follow(job, seen, begun)
+        view = _follow(job, seen, begun) if progress else _await(parley, job, begun)
+        seen.seconds = time.perf_counter() - begun
     finally:
         stop.set()
         sampler.join(timeout=10)
-    seen.seconds = time.perf_counter() - begun
     if view["state"] != "succeeded":
         raise SystemExit(f"the job ended {view['state']}: {view.get('reason')}")
     seen.results, seen.egress = job.results(), job.egress()
@@ -108,6 +111,16 @@ def _follow(job: Job, seen: Watched, begun: float) -> dict[str, Any]:
         if now - begun > JOB_S:
             raise SystemExit("the job took too long")
         time.sleep(POLL_S)
+
+
+def _await(parley: Parley, job: Job, begun: float) -> dict[str, Any]:
+    after, state = 0, ""
+    while state not in ("succeeded", "failed", "cancelled"):
+        found = parley.rest.get(f"/v1/jobs/{job.id}/events", after=after, wait=20, timeout=60.0)
+        state, after = found["state"], max([after, *(int(e["n"]) for e in found["events"])])
+        if time.perf_counter() - begun > JOB_S:
+            raise SystemExit("the job took too long")
+    return job.status()
 
 
 def _memory(cluster: Cluster, seen: Watched, stop: threading.Event) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from parley.protocols.kit import StepOutputs
-    from parley.wire.jobspec import JobSpec, StepSpec
+    from parley.wire.jobspec import JobSpec
 
 ROW = "_row"
 Notice = Callable[[str, "StepOutcome"], None]
@@ -82,7 +82,7 @@ def run(
         if any(done[n].outcome != "ok" for n in step.needs):
             done[name] = StepOutcome("skipped")
         else:
-            done[name], kept[name] = _step(name, step, tables, kept, seed, progress)
+            done[name], kept[name] = _step(name, spec, tables, kept, seed, progress)
         if notice is not None:
             notice(name, done[name])
     return LocalOutcome(spec.name, done)
@@ -117,7 +117,7 @@ def read(spec: JobSpec, data: Mapping[str, Path], rows: int | None = None) -> di
 
 def _step(
     name: str,
-    step: StepSpec,
+    spec: JobSpec,
     tables: Mapping[str, pa.Table],
     kept: Mapping[str, Mapping[str, StepOutputs]],
     seed: bytes,
@@ -125,8 +125,10 @@ def _step(
 ) -> tuple[StepOutcome, dict[str, StepOutputs]]:
     from parley.protocols import registry
     from parley.protocols.kit import StepInputs, run_local
-    from parley.protocols.kit.local import Setting
+    from parley.protocols.kit.local import Setting, sizes_of
+    from parley.protocols.planned import sizes_at
 
+    step = spec.steps[name]
     inputs = {
         party: StepInputs(tables.get(party), {n: kept[n][party].keep for n in step.needs if party in kept.get(n, {})})
         for party in step.parties()
@@ -137,9 +139,10 @@ def _step(
             progress(name, party, done, total, phase)
 
     begun = time.monotonic()
+    sizes = sizes_at(spec, name, sizes_of(inputs))
     setting = Setting(step=name, seed=seed, progress=told, patience=600.0)
     try:
-        ran = run_local(registry.load(step.uses), step.roles, inputs, step.with_, setting=setting)
+        ran = run_local(registry.load(step.uses), step.roles, inputs, step.with_, sizes=sizes, setting=setting)
     except ParleyError as e:
         raise e.located(step=name) from None
     outcomes = {o.outcome for o in ran.outputs.values()}

@@ -15,7 +15,7 @@ from parley.wire.errors import ParleyError
 
 if TYPE_CHECKING:
     from parley.protocols.kit import Flow
-    from parley.wire.jobspec import JobSpec, StepSpec
+    from parley.wire.jobspec import JobSpec
 
 RED = frozenset({"individual_updates", "rows", "matched_values"})
 BYTES_PER_SECOND = 1_000_000
@@ -106,7 +106,7 @@ def plan(spec: JobSpec, view: Mapping[str, Any] | None = None, *, rows: Mapping[
     if reason and all(v.allowed is not False for v in verdicts):
         problem = ParleyError.from_dict(reason)
         verdicts.append(Verdict(problem.party or "coordinator", False, str(problem)))
-    steps = [_step(name, spec.steps[name], sizes, columns) for name in spec.order()]
+    steps = [_step(name, spec, sizes, columns) for name in spec.order()]
     return Plan(spec.name, spec.purpose, steps, verdicts)
 
 
@@ -120,10 +120,12 @@ def _verdict(party: Mapping[str, Any]) -> Verdict:
     return Verdict(str(party["name"]), None, "it has not answered")
 
 
-def _step(name: str, step: StepSpec, sizes: dict[str, int], columns: dict[str, int]) -> StepPlan:
+def _step(name: str, spec: JobSpec, rows: dict[str, int], columns: dict[str, int]) -> StepPlan:
     from parley.protocols import registry
     from parley.protocols.kit.protocol import Cast, Sizes
+    from parley.protocols.planned import sizes_at
 
+    step = spec.steps[name]
     protocol, cast = registry.load(step.uses), Cast(step.roles)
     params = protocol.validate(step.with_, cast)
     learns = {}
@@ -132,9 +134,10 @@ def _step(name: str, step: StepSpec, sizes: dict[str, int], columns: dict[str, i
         for who in members or ((role,) if role in ("coordinator", "submitter") else ()):
             learns[who if not members else f"{who} ({role})"] = list(disclosures)
     flows, figures = None, []
-    if all(p in sizes for p in step.parties()):
-        flows = [_flow(f) for f in protocol.cost(params, cast, Sizes(sizes, columns))]
-        figures = protocol.figures(params, cast, Sizes(sizes, columns))
+    if all(p in rows for p in step.parties()):
+        sizes = sizes_at(spec, name, Sizes(rows, columns))
+        flows = [_flow(f) for f in protocol.cost(params, cast, sizes)]
+        figures = protocol.figures(params, cast, sizes)
     return StepPlan(name, step.uses, protocol.security, learns, flows, figures)
 
 

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from parley.components.serving.bundle import SIGNATURE, Bundle
 from parley.components.serving.card import Held, ModelCard
 from parley.components.serving.parts import LabelTrees, Linear, SideTrees, kept_model, part_of
+from parley.components.serving.scorecards import scorecard_of
 from parley.components.training.metrics import evaluate
+from parley.components.training.scorecard import Scaling, Scorecard
 from parley.crypto.errors import CryptoError
 from parley.party.errors import converted
 from parley.protocols.kit.protocol import Cast
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from parley.party.home import PartyHome
 
 BUNDLE = "bundle/1"
-MARKS = ({"model", "binning"}, {"left", "binning"}, {"linear"})
+MARKS = ({"model", "binning"}, {"left", "binning"}, {"linear", "columns", "weights"})
 PARTS = {0: "training", 1: "validation", 2: "test"}
 KINDS = {
     LabelTrees: "trees with the label party's own splits and all leaf weights",
@@ -98,6 +100,15 @@ def export(home: PartyHome, job: str, step: str, folder: Path, *, onnx: bool = F
         signed = {"card": home.card.to_text(), "signature": home.sign_key.sign(bundle.manifest, BUNDLE).hex()}
         bundle.write(folder, json.dumps(signed, indent=1).encode() + b"\n")
     return bundle
+
+
+def scorecard(
+    home: PartyHome, job: str, step: str, *, points: float, odds: float, double: float, bad: int, whole: bool
+) -> Scorecard:
+    """This party's part of a scorecard; ParleyError as `model_card`, "no_scorecard", "bad_parameter"."""
+    _, kept = _found(home, job, step)
+    with converted():
+        return scorecard_of(kept, Scaling.of_odds(points, odds, double, bad=bad), whole=whole)
 
 
 def verify(folder: Path) -> tuple[Bundle, Card]:

@@ -25,8 +25,7 @@ Ints = NDArray[np.int64]
 Parts = NDArray[np.uint8]
 TRAIN, VALIDATE, TEST = 0, 1, 2
 PART_NAMES = ("train", "validate", "test")
-# "iv" lies beside a frame at every party alike: what a preparation measured of the columns.
-KEYS = frozenset({"rows", "part", "prepared", "depth", "iv"})
+KEYS = frozenset({"rows", "part", "prepared", "depth", "facts"})  # facts: of columns, for a selection
 ALIGNMENT = frozenset({"rows", "count"})
 
 

@@ -30,6 +30,8 @@ PROTOCOLS: dict[str, tuple[str, str]] = {
     "prep/transform": ("parley.protocols.prep.transform", "TRANSFORM"),
     "prep/union": ("parley.protocols.prep.union", "UNION"),
     "psi/cardinality": ("parley.protocols.psi.cardinality", "CARDINALITY"),
+    "linear/predict": ("parley.protocols.linear.predict", "PREDICT"),
+    "linear/vertical": ("parley.protocols.linear.jobs", "VERTICAL"),
     "psi/ecdh": ("parley.protocols.psi.ecdh", "ECDH"),
     "psi/lookup": ("parley.protocols.psi.lookup", "LOOKUP"),
     "psi/multi": ("parley.protocols.psi.multi", "MULTI"),

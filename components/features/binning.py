@@ -66,7 +66,7 @@ class ColumnBins:
         if column.null_count == len(column):
             return np.full(len(column), missing, dtype=np.uint16)
         if self.kind == "numeric":
-            values = as_floats(column)
+            values = _floats(column)
             found = np.searchsorted(np.asarray(self.edges), values, side="left").astype(np.uint16)
             found[np.isnan(values)] = missing
             return found
@@ -174,7 +174,7 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
 
 def _fit(name: str, column: pa.ChunkedArray, max_bins: int) -> ColumnBins:
     if kind_of(name, column.type) == "numeric":
-        return _fit_numeric(name, as_floats(column), max_bins)
+        return _fit_numeric(name, _floats(column), max_bins)
     return _fit_categorical(name, _texts(column), max_bins)
 
 
@@ -211,7 +211,7 @@ def _fit_categorical(name: str, texts: pa.ChunkedArray, max_bins: int) -> Column
     return ColumnBins(name, "categorical", categories=tuple(kept.to_pylist()), other=other, note=note)
 
 
-def as_floats(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
+def _floats(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
     """(n,) float64 with NaN for null."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)

@@ -20,7 +20,9 @@ Known = tuple[tuple[str, tuple[str, ...]], ...]
 
 @dataclass(frozen=True)
 class OneHot(Transform):
-    """Each column of `known` (column, categories) becomes `<column>=<category>`, 0 or 1, in its place.
+    """Each column of `known` (column, categories) becomes `<column>.<k>`, 0 or 1, for its k-th category, in its place.
+
+    A category is a data value and column names are told to people, so it stands in none.
 
     A missing value, and a category that was not there in training, has 0 in all of them; so has the first category
     where `drop_first`.
@@ -36,9 +38,9 @@ class OneHot(Transform):
             present = pc.is_valid(texts(table, name))
             at = table.column_names.index(name)
             table = table.remove_column(at)
-            for k, category in enumerate(categories[int(self.drop_first) :]):
+            for k, category in enumerate(categories[int(self.drop_first) :], int(self.drop_first)):
                 flag = pc.and_(pc.equal(values, category), present).cast(pa.int8())
-                table = table.add_column(at + k, f"{name}={category}", flag)
+                table = table.add_column(at + k - int(self.drop_first), f"{name}.{k + 1}", flag)
         return table
 
     def to_dict(self) -> dict[str, Any]:

@@ -25,17 +25,16 @@ _VERSION = 1
 
 KINDS: dict[str, tuple[str, str]] = {
     "bin_index": ("parley.components.features.shape", "BinIndex"),
+    "bin_values": ("parley.components.features.woe", "BinValues"),
     "cast": ("parley.components.features.shape", "Cast"),
     "clip": ("parley.components.features.scale", "Clip"),
     "columns": ("parley.components.features.pipeline", "Columns"),
     "impute": ("parley.components.features.impute", "Impute"),
-    "merged_index": ("parley.components.features.woe", "MergedIndex"),
     "one_hot": ("parley.components.features.encode", "OneHot"),
     "ordinal": ("parley.components.features.encode", "Ordinal"),
     "power": ("parley.components.features.shape", "Power"),
     "rename": ("parley.components.features.shape", "Rename"),
     "scale": ("parley.components.features.scale", "Scale"),
-    "woe": ("parley.components.features.woe", "Woe"),
 }
 
 

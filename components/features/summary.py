@@ -1,59 +1,82 @@
-"""What a column's values are like, in numbers about all of them: moments, quantiles, counts.
+"""Figures of one column: how many values, where they lie, how they are spread; each from the values that are there.
 
-Missing values and infinities are left out of everything but the counts. Standard deviation, skewness and kurtosis are
-those of the rows themselves (divided by n, excess over the normal's 3), quantiles interpolate linearly.
+Variance is that of a sample (n - 1); skewness and excess kurtosis are the moments' (biased). What a column is too
+short, too constant or no number for is None. Source: the textbook definitions; scipy.stats and numpy compute the same.
 """
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from parley.components.features.selection import facts
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
 from parley.components.features.values import column, is_number, numbers
 
-MOMENTS = ("mean", "std", "skew", "kurtosis", "variation")
-Number = float | int | None
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Floats = NDArray[np.float64]
+Figure = float | int | None
+MOMENTS = ("mean", "sum", "variance", "std", "cv", "skew", "kurtosis")
+COUNTS = ("count", "missing", "missing_rate", "distinct", "top_share")
+ORDER = ("min", "max", "median")
 
 
-def summary(
-    table: pa.Table, name: str, wanted: tuple[str, ...], quantiles: tuple[float, ...], least: int
-) -> dict[str, Number]:
-    """The wanted numbers of one column: `count` (present), `missing`, `distinct`, `MOMENTS`, `min`, `max`, and
-    `quantiles` under their own names. None where a column has no such number, or fewer than `least` values.
+def figures(table: pa.Table, name: str, wanted: Sequence[str], quantiles: Sequence[float] = ()) -> dict[str, Figure]:
+    """The wanted of COUNTS, MOMENTS and ORDER, and `q<p>` for each quantile (linear between neighbours)."""
+    found = column(table, name)
+    values = numbers(table, name) if is_number(found.type) else np.empty(0)
+    values = values[np.isfinite(values)]
+    known = _counts(table, name) | _moments(values) | _order(values)
+    out = {what: known[what] for what in wanted}
+    for p in quantiles:
+        out[f"q{p:g}"] = float(np.quantile(values, p)) if values.size else None
+    return out
 
-    DataError "unknown_column".
-    """
-    found = facts(table, name)
-    whole, here = table.num_rows, round(table.num_rows * (1 - found.missing))
-    out: dict[str, Number] = {"count": here, "missing": whole - here, "distinct": found.unique}
-    values = np.empty(0)
-    if is_number(column(table, name).type):
+
+def _counts(table: pa.Table, name: str) -> dict[str, Figure]:
+    found = pc.drop_null(column(table, name))
+    if is_number(found.type):
         values = numbers(table, name)
-        values = values[np.isfinite(values)]
-    enough = values.size >= max(1, least)
-    if here < least:
-        out["distinct"] = None
-    out |= _moments(values) if enough else dict.fromkeys(MOMENTS)
-    out |= {"min": float(values.min()), "max": float(values.max())} if enough else {"min": None, "max": None}
-    asked: dict[str, Number] = {k: out[k] for k in wanted}
-    for q in quantiles:
-        asked[f"q{100 * q:g}"] = float(np.quantile(values, q)) if enough else None
-    return asked
+        kinds = np.unique(values[~np.isnan(values)], return_counts=True)[1]
+    else:
+        kinds = np.asarray(pc.value_counts(found).field("counts").to_numpy(), dtype=np.int64)
+    here = int(kinds.sum())
+    rows = table.num_rows
+    return {
+        "count": here,
+        "missing": rows - here,
+        "missing_rate": (rows - here) / rows if rows else None,
+        "distinct": int(kinds.size),
+        "top_share": int(kinds.max()) / here if here else None,
+    }
 
 
-def _moments(values: npt.NDArray[np.float64]) -> dict[str, Number]:
+def _moments(values: Floats) -> dict[str, Figure]:
+    n = values.size
+    if not n:
+        return dict.fromkeys(MOMENTS)
     mean = float(values.mean())
-    centred = values - mean
-    std = float(np.sqrt((centred**2).mean()))
-    if std == 0:
-        return {"mean": mean, "std": 0.0, "skew": None, "kurtosis": None, "variation": 0.0 if mean else None}
-    z = centred / std
+    off = values - mean
+    second = float((off**2).mean())
+    variance = second * n / (n - 1) if n > 1 else None
+    std = None if variance is None else variance**0.5
+    flat = second <= (1e-12 * max(abs(mean), 1e-300)) ** 2
     return {
         "mean": mean,
+        "sum": float(values.sum()),
+        "variance": variance,
         "std": std,
-        "skew": float((z**3).mean()),
-        "kurtosis": float((z**4).mean()) - 3.0,
-        "variation": std / abs(mean) if mean else None,
+        "cv": None if std is None or mean == 0 else std / abs(mean),
+        "skew": None if flat else float((off**3).mean()) / second**1.5,
+        "kurtosis": None if flat else float((off**4).mean()) / second**2 - 3,
     }
+
+
+def _order(values: Floats) -> dict[str, Figure]:
+    if not values.size:
+        return dict.fromkeys(ORDER)
+    return {"min": float(values.min()), "max": float(values.max()), "median": float(np.median(values))}

@@ -24,7 +24,7 @@ from parley.components.errors import DataError
 from parley.components.serving.card import ModelCard
 from parley.components.serving.export_onnx import to_onnx
 from parley.components.serving.export_pmml import to_pmml
-from parley.components.serving.parts import Part, part_of
+from parley.components.serving.parts import Part, part_again
 
 MANIFEST, SIGNATURE = "manifest.json", "signature.json"
 MAX_FILE = 1 << 30
@@ -107,12 +107,6 @@ class Bundle:
         if _bytes(folder / MANIFEST) != found.manifest:
             raise DataError("bundle_damaged", "the manifest was changed")
         return found
-
-
-def part_again(model: Mapping[str, Any]) -> Part:
-    """The part of `parts.kept_model`'s JSON; DataError `bad_model`, `no_model`."""
-    texts = {"linear", "model", "binning"}
-    return part_of({k: json.dumps(v) if k in texts else v for k, v in model.items()})
 
 
 def _bytes(path: Path) -> bytes:

@@ -7,7 +7,7 @@ own chain of preparing transforms. Graphs:
     boosting, features party   own columns                      ->  sides (n, S) bool: which rows go left at each split
     boosting, label party      own columns, sides (n, A) bool   ->  raw (n, K), score (n, K) or (n, 1)
     linear, a part             own columns                      ->  part (n, K)
-    linear, with intercept     own columns, others (n, K)       ->  raw (n, K), score (n, K)
+    linear, label party        own columns, others (n, K)       ->  raw (n, K), score (n, K)
 
 `sides` and `others` are what the other parties' graphs give: the metadata entry "splits" names the columns of `sides`
 in order, so that answers of several parties can be put in place; `others` is the sum of the other parts. Whoever runs
@@ -211,18 +211,24 @@ def _linear(g: _Graph, part: Linear) -> None:
     product = g.node(
         "MatMul", [g.node("Concat", values, axis=1), g.constant(np.array(part.coefficients, dtype=np.float64))]
     )
-    if part.intercept is None or part.link is None:
-        g.node("Identity", [product], "part")
+    offset = g.constant(np.array(part.offset, dtype=np.float64))
+    if part.link is None:
+        g.node("Add", [product, offset], "part")
         g.output("part", float, (ROWS, outputs))
         return
-    others = g.input("others", float, (ROWS, outputs))
-    whole = g.node("Add", [product, others])
-    g.node("Add", [whole, g.constant(np.array(part.intercept, dtype=np.float64))], "raw")
+    others = g.node("Mul", [g.input("others", float, (ROWS, outputs)), g.constant(np.array([part.others]))])
+    g.node("Add", [g.node("Add", [product, others]), offset], "raw")
     _linked(g, part.link, outputs)
 
 
 def _linked(g: _Graph, link: str, outputs: int) -> None:
     """`raw` through the inverse of the link."""
+    if link == "ovr":
+        each = g.node("Sigmoid", ["raw"])
+        g.node("Div", [each, g.node("ReduceSum", [each, g.constant(np.array([1]))], keepdims=1)], "score")
+        g.output("raw", float, (ROWS, outputs))
+        g.output("score", float, (ROWS, outputs))
+        return
     op = {"identity": "Identity", "logit": "Sigmoid", "softmax": "Softmax", "log": "Exp"}[link]
     more: dict[str, Any] = {"axis": 1} if op == "Softmax" else {}
     g.node(op, ["raw"], "score", **more)

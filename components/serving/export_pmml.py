@@ -4,7 +4,7 @@
     boosting, label party      a model chain: one sum of trees for each output, then a regression that applies the link;
                                answers of other parties are text fields of the same names, "true" or "false"
     linear, a part             derived fields part_<k>
-    linear, with intercept     a regression; the other parties' parts are the fields others_<k>
+    linear, label party        a regression; the other parties' parts are the fields others_<k>
 
 PMML as published by the Data Mining Group. A missing value goes where training sent missing values (`defaultChild`).
 """
@@ -235,7 +235,7 @@ def _linear(root: ET.Element, dictionary: ET.Element, part: Linear) -> None:
     for column in part.columns:
         _field(dictionary, column, number=True)
     outputs = len(part.coefficients[0])
-    if part.intercept is None or part.link is None:
+    if part.link is None:
         made = ET.SubElement(root, "TransformationDictionary")
         for k in range(outputs):
             total = _apply(_derived(made, f"part_{k}", "continuous", "double"), "sum")
@@ -243,13 +243,16 @@ def _linear(root: ET.Element, dictionary: ET.Element, part: Linear) -> None:
                 product = _apply(total, "*")
                 ET.SubElement(product, "Constant", {"dataType": "double"}).text = repr(row[k])
                 ET.SubElement(product, "FieldRef", {"field": column})
+            ET.SubElement(total, "Constant", {"dataType": "double"}).text = repr(part.offset[k])
         return
+    if part.link == "ovr":
+        raise DataError("cannot_export", "PMML has no shares of one-vs-rest scores", "export ONNX or JSON instead")
     others = [f"others_{k}" for k in range(outputs)]
     for name in others:
         _field(dictionary, name, number=True)
-    rows = [[*(row[k] for row in part.coefficients), *(1.0 if i == k else 0.0 for i in range(outputs))]
+    rows = [[*(row[k] for row in part.coefficients), *(part.others if i == k else 0.0 for i in range(outputs))]
             for k in range(outputs)]  # fmt: skip
-    _regression(root, part.link, [*part.columns, *others], rows, list(part.intercept))
+    _regression(root, part.link, [*part.columns, *others], rows, list(part.offset))
 
 
 def _regression(

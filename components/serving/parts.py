@@ -24,11 +24,13 @@ from parley.components.training.trees import Model
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
-Link = Literal["identity", "logit", "softmax", "log"]
+Link = Literal["identity", "logit", "softmax", "log", "ovr"]
 LINKS: dict[str, Link] = {
     "squared": "identity",
+    "linear": "identity",
     "logistic": "logit",
     "softmax": "softmax",
+    "ovr": "ovr",
     "poisson": "log",
     "gamma": "log",
     "tweedie": "log",
@@ -85,26 +87,35 @@ class SideTrees:
 
 @dataclass(frozen=True)
 class Linear:
-    """Own columns with coefficients (F, K); `intercept` (K,) and the link at the party that holds them."""
+    """A part is own columns x coefficients (F, K) + offset (K,), in the columns' own units.
+
+    The label party's has the link: its raw score is its part + `others` x the sum of the other parts. Link ovr is a
+    logistic score for each class, as shares of their sum. Training scores in fixed point: 16 bits after the point of a
+    scaled column, so that a score here is that one up to such roundings.
+    """
 
     columns: tuple[str, ...]
     coefficients: tuple[tuple[float, ...], ...]
-    intercept: tuple[float, ...] | None
-    link: Link | None
+    offset: tuple[float, ...]
+    link: Link | None = None
+    others: float = 1.0
 
 
 Part = LabelTrees | SideTrees | Linear
+TREE_KEYS = ("order", "task", "tree", "node", "feature", "left")
+LINEAR_KEYS = ("linear", "columns", "weights", "mean", "spread", "intercept", "shift", "factor", "classes")
 
 
 def part_of(kept: Mapping[str, Any]) -> Part:
     """The part in what a training step kept; DataError `no_model` where there is none, `bad_model` for a damaged one.
 
-    kept: "model", "binning", "order" of the label party of boosting; "binning", "tree", "node", "feature", "left" of a
-    features party; "linear" as `linear_record` makes it.
+    kept: "model" and "binning" of the label party of boosting; "binning", "tree", "node", "feature", "left" of a
+    features party; "linear", "columns", "weights", "mean", "spread", "intercept" of a linear model's parties, and
+    "shift", "factor" of its label party.
     """
     try:
-        if "linear" in kept:
-            return _linear(json.loads(kept["linear"]))
+        if {"linear", "columns", "weights"} <= set(kept):
+            return _linear(kept)
         if "model" in kept and "binning" in kept:
             return _label(kept)
         if "left" in kept and "binning" in kept:
@@ -114,32 +125,28 @@ def part_of(kept: Mapping[str, Any]) -> Part:
     raise DataError("no_model", "this step kept no part of a model", "name a training step")
 
 
-def linear_record(part: Linear) -> str:
-    """The JSON that a linear training keeps under "linear"."""
-    return json.dumps(
-        {
-            "columns": part.columns,
-            "coefficients": part.coefficients,
-            "intercept": part.intercept,
-            "link": part.link,
-        },
-        allow_nan=False,
-    )
-
-
 def kept_model(kept: Mapping[str, Any]) -> dict[str, Any]:
     """What of `kept` is the model, as JSON values: nothing that says anything of a row.
 
     DataError `no_model`, `bad_model` as `part_of`.
     """
-    part_of(kept)
-    out: dict[str, Any] = {k: json.loads(kept[k]) for k in ("linear", "model", "binning", "prepared") if k in kept}
-    for key in ("order", "task"):
-        if key in kept:
-            out[key] = kept[key]
-    if "left" in kept:
-        out |= {k: np.asarray(kept[k]).tolist() for k in ("tree", "node", "feature", "left")}
-    return out
+    part = part_of(kept)
+    out: dict[str, Any] = {"prepared": json.loads(kept["prepared"])} if "prepared" in kept else {}
+    if isinstance(part, Linear):
+        return out | {k: _plain(kept[k]) for k in LINEAR_KEYS if k in kept}
+    out |= {k: json.loads(kept[k]) for k in ("model", "binning") if k in kept}
+    return out | {k: _plain(kept[k]) for k in TREE_KEYS if k in kept}
+
+
+def part_again(model: Mapping[str, Any]) -> Part:
+    """The part of what `kept_model` made; DataError `bad_model`, `no_model`."""
+    texts = {"model", "binning"}
+    return part_of({k: json.dumps(v) if k in texts else v for k, v in model.items()})
+
+
+def _plain(value: Any) -> Any:
+    """As JSON values."""
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
 def _label(kept: Mapping[str, Any]) -> LabelTrees:
@@ -190,13 +197,23 @@ def _sides(kept: Mapping[str, Any]) -> SideTrees:
     return SideTrees(tuple(own))
 
 
-def _linear(record: Mapping[str, Any]) -> Linear:
-    columns = tuple(str(c) for c in record["columns"])
-    coefficients = tuple(tuple(float(v) for v in row) for row in record["coefficients"])
-    intercept = None if record["intercept"] is None else tuple(float(v) for v in record["intercept"])
-    link = None if record["link"] is None else LINKS.get(str(record["link"]), record["link"])
-    if len(columns) != len(coefficients) or link not in (None, "identity", "logit", "softmax", "log"):
-        raise ValueError("a linear part")
-    if not np.isfinite(np.array(coefficients, dtype=np.float64)).all() or not np.isfinite(intercept or (0.0,)).all():
-        raise ValueError("a linear part")
-    return Linear(columns, coefficients, intercept, link)
+def _linear(kept: Mapping[str, Any]) -> Linear:
+    columns = tuple(str(c) for c in kept["columns"])
+    weights, mean, spread = (np.asarray(kept[k], dtype=np.float64) for k in ("weights", "mean", "spread"))
+    label = "factor" in kept
+    constant = bool(kept["intercept"]) and label
+    if weights.ndim != 2 or weights.shape[1] != len(columns) + constant or not (spread > 0).all():
+        raise ValueError("weights of other columns")
+    per_unit = weights[:, : len(columns)] / spread
+    offset = weights[:, -1] if constant else np.zeros(len(weights))
+    offset = offset - (per_unit * mean).sum(axis=1)
+    link, others = None, 1.0
+    if label:
+        link, shift, factor = LINKS[kept["linear"]["model"]], float(kept["shift"]), float(kept["factor"])
+        if link == "identity":
+            per_unit, offset, others = per_unit * factor, shift + factor * offset, factor
+        elif link == "log":
+            offset = offset + np.log(factor)
+    if not (np.isfinite(per_unit).all() and np.isfinite(offset).all()):
+        raise ValueError("a coefficient is not finite")
+    return Linear(columns, tuple(map(tuple, per_unit.T.tolist())), tuple(offset.tolist()), link, others)

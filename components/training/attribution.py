@@ -69,24 +69,38 @@ def of_tree(tree: Tree, sides: Bools, groups: Ints) -> tuple[Floats, Floats]:
 
     `groups` (F,) says under which of G numbers each feature's value is added up.
     """
-    weights = tree.weights()
+    weights, rows = tree.weights(), sides.shape[0]
     base = np.zeros(weights.shape[1])
-    out = np.zeros((sides.shape[0], int(groups.max(initial=-1)) + 1, weights.shape[1]))
+    out = np.zeros(
+        (int(groups.max(initial=-1)) + 1, weights.shape[1], rows)
+    )  # rows last: each sum is one run of memory
+    taken = np.ascontiguousarray(sides.T)
     for leaf in leaves(tree):
         by_feature: dict[int, tuple[float, Bools]] = {}
         for node, left, feature, share in leaf.path:
-            before, agreed = by_feature.get(feature, (1.0, np.ones(sides.shape[0], dtype=bool)))
-            by_feature[feature] = (before * share, agreed & (sides[:, node] == left))
+            before, agreed = by_feature.get(feature, (1.0, np.ones(rows, dtype=bool)))
+            by_feature[feature] = (before * share, agreed & (taken[node] if left else ~taken[node]))
         z = np.array([v[0] for v in by_feature.values()])
         base += weights[leaf.node] * z.prod()
         if not by_feature:
             continue
-        o = np.stack([v[1] for v in by_feature.values()], axis=1)
-        patterns, at = np.unique(o, axis=0, return_inverse=True)
-        values = _shapley(patterns.astype(np.float64), z)[at.reshape(-1)]
+        code = np.zeros(rows, dtype=np.int64)
+        for j, (_, agreed) in enumerate(by_feature.values()):
+            code |= agreed.astype(np.int64) << j
+        codes, at = _distinct(code, z.size)
+        patterns = (codes[:, None] >> np.arange(z.size)) & 1
+        values = _shapley(patterns.astype(np.float64), z)
         for j, feature in enumerate(by_feature):
-            out[:, groups[feature]] += values[:, j, None] * weights[leaf.node]
-    return base, out
+            out[groups[feature]] += weights[leaf.node][:, None] * values[at, j]
+    return base, np.ascontiguousarray(out.transpose(2, 0, 1))
+
+
+def _distinct(code: Ints, bits: int) -> tuple[Ints, Ints]:
+    """(m,) pattern codes and (n,) which of them each row has; all codes there are, where those are few."""
+    if (1 << bits) <= max(code.size, 2):
+        return np.arange(1 << bits), code
+    codes, at = np.unique(code, return_inverse=True)
+    return codes, at.reshape(-1)
 
 
 def _shapley(o: Floats, z: Floats) -> Floats:

@@ -105,7 +105,7 @@ class Characteristic:
 
 @dataclass(frozen=True)
 class Scorecard:
-    """Points per bin, and `base` points of the intercept: 0 where another party holds it."""
+    """Points per bin, and `base` points that every row has: of the intercept, where this party holds it."""
 
     scaling: Scaling
     base: float

@@ -44,6 +44,31 @@ def show(job: str, step: Step, home: Home = None, as_json: Json = False) -> None
 
 
 @app.command()
+def scorecard(
+    job: str,
+    step: Step,
+    points: Annotated[float, typer.Option(help="Points at the odds named by --odds.")] = 600.0,
+    odds: Annotated[float, typer.Option(help="Good odds to 1 at --points.")] = 50.0,
+    double: Annotated[float, typer.Option(help="Points more for twice the good odds.")] = 20.0,
+    good: Annotated[bool, typer.Option("--good", help="Label 1 is the good outcome.")] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="Do not round to whole points.")] = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """This party's part of a scorecard: points for each bin of its own columns, of a logistic model on binned columns.
+
+    Every party of the model makes its own with the same points, odds and double; a score is the sum over all of them.
+    """
+    from parley.party import models
+
+    card = models.scorecard(
+        _open(home), job, step, points=points, odds=odds, double=double, bad=0 if good else 1, whole=not exact
+    )
+    rows = [[c.feature, a.label, f"{a.points:g}"] for c in card.characteristics for a in c.attributes]
+    out(card.to_dict(), as_json, f"{card.base:g} points for every row\n" + table(["column", "bin", "points"], rows))
+
+
+@app.command()
 def export(
     job: str,
     step: Step,

@@ -105,6 +105,19 @@ def data_add(
     out(facts, as_json, f"{info.name}: {info.rows:,} rows, {len(info.columns)} columns\n{kinds}")
 
 
+@data_app.command("union")
+def data_union(
+    name: str,
+    of: Annotated[list[str], typer.Argument(help="Two or more of the party's tables, with the same columns.")],
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Put the rows of several tables into a new one, in the order given."""
+    info = _open(home).datasets.union(name, of)
+    facts = {"name": info.name, "rows": info.rows, "columns": info.columns, "snapshot": info.snapshot}
+    out(facts, as_json, f"{info.name}: {info.rows:,} rows, {len(info.columns)} columns")
+
+
 @data_app.command("list")
 def data_list(home: Home = None, as_json: Json = False) -> None:
     """The party's tables."""

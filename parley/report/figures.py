@@ -44,6 +44,7 @@ class Figures:
     binning: tuple[Binned, ...] = ()
     correlation: tuple[tuple[str, ...], tuple[tuple[float, ...], ...]] | None = None
     leakage: dict[str, float] = field(default_factory=dict)
+    attribution: tuple[tuple[str, str, float], ...] = ()  # (party, feature or "" for all of its own, mean size)
     points: tuple[dict[str, Any], ...] = ()  # bands as components.training.metrics_points makes them
 
 
@@ -61,6 +62,7 @@ def find_figures(results: Results) -> Figures:
         binning=tuple(sorted(binning, key=lambda b: -b.iv)),
         correlation=next(iter(_read(results, _correlation)), None),
         leakage=leakage,
+        attribution=next(iter(_read(results, _attribution)), ()),
         points=next(iter(_read(results, _points)), ()),
     )
 
@@ -140,15 +142,17 @@ def _drift(party: str, result: dict[str, Any]) -> tuple[dict[str, Any], ...] | N
 
 
 def _binning(party: str, result: dict[str, Any]) -> list[Binned]:
+    """Bins of a binary label; with more classes there is one information value and no weight of evidence to draw."""
     return [
-        Binned(
-            str(f.get("party", party)),
-            str(f["feature"]),
-            number(f["iv"]),
-            tuple(Bin(str(b["label"]), number(b["rows"]), number(b["events"]), number(b["woe"])) for b in f["bins"]),
-        )
+        Binned(str(f.get("party", party)), str(f["feature"]), number(f["iv"]), tuple(_bins(f["bins"])))
         for f in result["binning"]
     ]
+
+
+def _bins(found: list[dict[str, Any]]) -> Iterator[Bin]:
+    for b in found:
+        if b["woe"] is not None:
+            yield Bin(str(b["label"]), number(b["rows"]), number(b["events"]), number(b["woe"]))
 
 
 def _correlation(party: str, result: dict[str, Any]) -> tuple[tuple[str, ...], tuple[tuple[float, ...], ...]] | None:
@@ -187,3 +191,8 @@ def _points(party: str, result: dict[str, Any]) -> tuple[dict[str, Any], ...] | 
             if band[name] is not None:
                 number(band[name])
     return bands or None
+
+
+def _attribution(party: str, result: dict[str, Any]) -> tuple[tuple[str, str, float], ...] | None:
+    found = [(str(e["party"]), str(e["feature"]), number(e["mean"])) for e in result["attribution"]]
+    return tuple(sorted(found, key=lambda e: -e[2])) or None

@@ -18,13 +18,17 @@ def training(d: ReportData) -> str:
     if d.figures.losses:
         made.append(_losses(d))
     if d.importance:
-        most = d.importance[:15]
         total = sum(v for _, _, v in d.importance) or 1.0
-        rows = [(p, label, v, f"{100 * v / total:.1f}%, {p}") for p, label, v in most]
+        rows = [(p, label, v, f"{100 * v / total:.1f}%, {p}") for p, label, v in d.importance[:15]]
         words = "Gain of each feature as a share of all gain, by the party that holds it."
-        more = len(d.importance) - len(most)
+        more = len(d.importance) - len(rows)
         note = f'<p class="dim">{more} features with less gain are not shown.</p>' if more > 0 else ""
         made.append(bars("importance", "Feature importance by party", words, rows, party_classes(d)) + note)
+    if d.figures.attribution:
+        most = d.figures.attribution[:15]
+        rows = [(p, f or f"all of {p}", v, f"{v:.4f}, {p}") for p, f, v in most]
+        words = "Mean size of what a column adds to the raw score; other parties' columns together, by party."
+        made.append(bars("attribution", "What columns add to a score", words, rows, party_classes(d)))
     return "<h2>Training</h2>" + grid(made) if made else ""
 
 

@@ -38,16 +38,35 @@ class Datasets:
         ParleyError "dataset_exists", "bad_dataset_name", "no_such_file", or the reader's own refusal.
         """
         if not re.fullmatch(NAME, name):
-            raise ParleyError(
-                "bad_dataset_name",
-                "A dataset's name is not usable.",
-                "Start with a small letter, then small letters, digits, - and _, at most 63.",
-            )
+            raise bad_name()
         path = Path(source)
         if not path.is_file():
             raise ParleyError("no_such_file", "The file to import does not exist.", "Check its path.")
         with converted():
             return self._warehouse.import_table(name, path, strings=strings, replace=replace)
+
+    def union(self, name: str, of: Sequence[str]) -> TableInfo:
+        """A new dataset of the rows of others with the same columns, one after another, with new row ids.
+
+        ParleyError "unknown_dataset", "schema_mismatch", "dataset_exists", "bad_dataset_name".
+        """
+        if not re.fullmatch(NAME, name):
+            raise bad_name()
+        for one in of:
+            self._require(one)
+        with converted():
+            infos = [self._warehouse.info(one) for one in of]
+            for info in infos[1:]:
+                if info.columns != infos[0].columns:
+                    differing = sorted({c for c, _ in info.columns.items() ^ infos[0].columns.items()})
+                    raise ParleyError(
+                        "schema_mismatch",
+                        f"{info.name} has other columns than {infos[0].name}: {', '.join(differing[:10])} differ.",
+                        "Give the same names and types; `data add --text` keeps a column as text.",
+                    )
+            names = list(infos[0].columns)
+            parts = [self._warehouse.read(one, columns=names).select(names) for one in of]
+            return self._warehouse.create(name, pa.concat_tables(parts))
 
     def list(self) -> list[TableInfo]:
         """Every dataset, by name."""
@@ -122,6 +141,14 @@ class Datasets:
             raise ParleyError(
                 "unknown_dataset", f"This party has no dataset named {name[:63]}.", did_you_mean(name, known, "dataset")
             )
+
+
+def bad_name() -> ParleyError:
+    return ParleyError(
+        "bad_dataset_name",
+        "A dataset's name is not usable.",
+        "Start with a small letter, then small letters, digits, - and _, at most 63.",
+    )
 
 
 def _tag(job: str) -> str:

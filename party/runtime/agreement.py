@@ -16,6 +16,7 @@ from parley.party.ledger import Probed, Run
 from parley.party.policy import probes
 from parley.protocols import registry
 from parley.protocols.kit.protocol import Cast, Protocol
+from parley.protocols.planned import is_reshaped
 from parley.wire.canonical import canonical, parse
 from parley.wire.contract import Contract, DatasetOffer, PartyOffer, direct_routes, seed_of, verify_job
 from parley.wire.errors import ParleyError
@@ -80,10 +81,9 @@ def judge(home: PartyHome, job: str, request: Request) -> DatasetOffer | None:
     require_believed(home, spec)
     offer = home.datasets.offer(use.data, job) if use.data is not None else None
     schema = home.datasets.schema(use.data, job) if use.data is not None else {}
-    raw = on_raw_columns(spec)
     for name, step in spec.steps.items():
         protocol, cast, params = _located(name, step)
-        if me in step.parties() and name in raw:
+        if me in step.parties() and not is_reshaped(spec, name):
             for check in protocol.data_checks:
                 _check(check, params, cast, me, schema, name)
     rows = None if offer is None else offer.rows
@@ -91,16 +91,6 @@ def judge(home: PartyHome, job: str, request: Request) -> DatasetOffer | None:
     if offer is not None:
         _require_budget(home, spec, offer)
     return offer
-
-
-def on_raw_columns(spec: JobSpec) -> set[str]:
-    """Steps that see the dataset's own columns: those before which no step prepares others; the rest check at run."""
-    out: set[str] = set()
-    for name in spec.order():
-        needs = spec.steps[name].needs
-        if all(n in out and not registry.load(spec.steps[n].uses).prepares for n in needs):
-            out.add(name)
-    return out
 
 
 def _require_budget(home: PartyHome, spec: JobSpec, offer: DatasetOffer) -> None:

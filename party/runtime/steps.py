@@ -21,6 +21,7 @@ from parley.party.store import StepRecord
 from parley.protocols.kit.gate import Gate
 from parley.protocols.kit.host import ChildHost, ChildSpec
 from parley.protocols.kit.protocol import Cast, Protocol, Sizes, StepInputs, StepOutputs
+from parley.protocols.planned import sizes_at
 from parley.wire.contract import Contract
 from parley.wire.envelope import Envelope
 from parley.wire.errors import ParleyError
@@ -199,12 +200,14 @@ class Steps:
         contract = agreement.read_contract(record.contract)
         if time.time() > contract.expires:
             raise ParleyError("contract_expired", "The contract has expired.", "Submit the job again.")
-        step = contract.job_spec().steps.get(start.step)
+        spec = contract.job_spec()
+        step = spec.steps.get(start.step)
         if step is None or home.name not in step.parties():
             raise ParleyError("bad_step", "This party has no part in the step it was told to start.")
         protocol, cast, params = agreement.part_of(step)
         datasets = {p: o.dataset for p, o in contract.offers.items() if o.dataset is not None}
         sizes = Sizes({p: d.rows for p, d in datasets.items()}, {p: d.columns for p, d in datasets.items()})
+        sizes = sizes_at(spec, start.step, sizes)
         ledger = home.ledger.for_job(start.job)
         gate = Gate(
             protocol,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from parley.components.training.growing import CLOSED
 from parley.crypto.ahe import Ciphertexts, Layout, PublicKey
-from parley.protocols import scheme
+from parley.protocols.gbdt import scheme
 from parley.protocols.gbdt.course import Splits
 from parley.protocols.gbdt.data import PartData, asked, directions
 from parley.protocols.gbdt.messages import (
@@ -30,11 +30,12 @@ from parley.protocols.gbdt.messages import (
     TreeDone,
     wrong,
 )
+from parley.protocols.gbdt.params import LATTICE_SLOTS
+from parley.protocols.gbdt.pieces import Pieces, cut
 from parley.protocols.gbdt.sampling import allowed_features, sampled_rows
 from parley.protocols.gbdt.vertical import VERTICAL
 from parley.protocols.inputs import told
 from parley.protocols.kit import Session
-from parley.protocols.pieces import Pieces, cut
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -98,9 +99,12 @@ async def _meet_label(s: Session, boss: str, data: PartData) -> PublicKey:
         raise wrong(boss, "has another number of aligned rows")
     if hello.outputs < scheme.planned(s.params, [data.n_bins]):
         raise wrong(boss, "planned its key for fewer sums than it will ask for")
+    if not scheme.shared(s.params, [data.n_bins]) <= hello.sharing <= LATTICE_SLOTS:
+        raise wrong(boss, "planned its key for fewer features in a polynomial than there are")
+    agreed = (hello.count, hello.outputs, hello.sharing)
     try:
         with told(boss):
-            return await s.compute(scheme.decode_public, hello.public, scheme.terms_of(s, hello.count, hello.outputs))
+            return await s.compute(scheme.decode_public, hello.public, scheme.terms_of(s, *agreed))
     except ValueError as e:
         raise wrong(boss, f"sent a bad key: {e}") from None
 

@@ -14,7 +14,7 @@ from parley.components.training.objectives import fitted
 from parley.components.training.split import Split
 from parley.components.training.trees import Model, Tree
 from parley.crypto.ahe import Layout, SecretKey
-from parley.protocols import scheme
+from parley.protocols.gbdt import scheme
 from parley.protocols.gbdt.course import Begun, Course
 from parley.protocols.gbdt.data import LabelData, asked, directions, spread
 from parley.protocols.gbdt.leakage import Seen
@@ -35,11 +35,11 @@ from parley.protocols.gbdt.messages import (
     TreeDone,
     wrong,
 )
+from parley.protocols.gbdt.pieces import Pieces, cut
 from parley.protocols.gbdt.sampling import allowed_features, by_gradient, level_features, sampled_rows
 from parley.protocols.gbdt.vertical import VERTICAL
 from parley.protocols.inputs import together, told
 from parley.protocols.kit import Session
-from parley.protocols.pieces import Pieces, cut
 from parley.wire.errors import ParleyError
 
 Floats = NDArray[np.float64]
@@ -124,10 +124,11 @@ async def _introduce(s: Session, data: LabelData) -> Team:
         peers.append(Peer(name, bins, kinds, theirs, len(n_bins)))
         n_bins += bins
         categorical += kinds
-    outputs = scheme.planned(s.params, [p.n_bins for p in peers])
+    shown, rows = [p.n_bins for p in peers], int(data.y.size)
+    outputs, sharing = scheme.planned(s.params, shown), scheme.shared(s.params, shown)
     with told():
-        key = await s.compute(scheme.generate, scheme.terms_of(s, int(data.y.size), outputs))
-    await together(*(s.send(p, Key(key.public.encode(), int(data.y.size), outputs)) for p in names))
+        key = await s.compute(scheme.generate, scheme.terms_of(s, rows, outputs, sharing))
+    await together(*(s.send(p, Key(key.public.encode(), rows, outputs, sharing)) for p in names))
     monotone = np.concatenate(ways).astype(np.int64) if s.params.monotone else None
     return Team(key, tuple(peers), BinSpec(tuple(n_bins), tuple(categorical)), monotone, Seen(data.y.size, names))
 

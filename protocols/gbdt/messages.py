@@ -21,6 +21,7 @@ class Key(Message):
     public: bytes
     count: int
     outputs: int
+    sharing: int
 
 
 @message("gbdt.vertical.shape/2")

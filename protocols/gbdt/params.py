@@ -12,10 +12,9 @@ from parley.components.training.split import Params as Growth
 from parley.crypto.ahe import Layout
 from parley.protocols.inputs import check_parties
 from parley.protocols.kit import Cast
-from parley.protocols.scheme import LATTICE_SLOTS
 from parley.wire.errors import ParleyError
 
-LATTICE_BINS, LATTICE_SCALE, LATTICE_CHANNELS = 255, 20, 64
+LATTICE_BINS, LATTICE_SCALE, LATTICE_SLOTS, LATTICE_CHANNELS = 255, 16, 32, 64
 
 
 class Goss(BaseModel):
@@ -57,7 +56,7 @@ class Params(BaseModel):
     `disclosure: strict` encrypts every row for each node, zero outside of it, so that features parties do not see which
     rows sit together, and answer for all rows where one of their features wins; it takes 2^(depth - 1) times as many
     ciphertexts of rows with Paillier, and some 2^depth / (depth + 1) times as many with the lattice.
-    `scale_bits` are fraction bits, 20 of them with the lattice unless said otherwise. `statistical_bits` is how close,
+    `scale_bits` are fraction bits, 16 of them with the lattice unless said otherwise. `statistical_bits` is how close,
     as a power of 1/2, all lattice answers of an attempt together must come to saying nothing beyond their sums; an
     attempt that is made again says it anew. It protects the features parties, so no submitter can ask for less than 40.
     `packed` lattice answers are several times smaller and take longer: for slow links, and fixed with the contract.

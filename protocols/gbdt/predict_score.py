@@ -26,10 +26,13 @@ Label learns each row's raw `scores` in steps of 2^-`scale_bits` of the largest 
 its output and its own conditions (`own_paths`: which of its splits lie above which, and how many splits others have);
 neither leaves, nor coefficients, nor which way a row goes at anybody else's split. Coordinator: sizes.
 
-Not protected: what a score says by itself. The label party knows the model; where few trees are summed finely, a score
-can fit one combination of leaves only. Coarser steps (`scale_bits`) say less; so do more trees. A label party that
-deviates can encrypt other coefficients and read sides from the sums. Parties that pool what they hold: the label party
-and one features party can open what the one before it passed on.
+Not protected: what a score says by itself. The label party knows the model, and can go through all that another party's
+columns may be: where few trees are summed, or finely, one way through them alone fits a score. Of models trained on
+3,000 rows of default_credit (10 columns at the features party, 16 bins, depth 3), scores of 20 trees gave away the ways
+of every row that was tried with 24 bits, of half of them with 16 and of none with 12; of 12 trees those of half with 12
+bits; of 4 trees nearly all with 8. A label party that deviates can encrypt other coefficients and read sides from the
+sums. Parties that pool what they hold: the label party and one features party can open what the one before it passed
+on.
 Source: Chen, Zhou, Liu, Wang, Xu, Sun, Zhang, *EINI*, 2021, for the round; its masks of leaf weights are not used here.
 """
 
@@ -39,22 +42,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from parley.crypto.ahe import Ciphertexts, Layout, PublicKey, RowPublicKey, SecretKey
-from parley.protocols import scheme
+from parley.protocols.gbdt import scheme
 from parley.protocols.gbdt.course import Splits
-from parley.protocols.gbdt.params import LATTICE_SCALE
+from parley.protocols.gbdt.pieces import Pieces, cut, pieces_of
 from parley.protocols.gbdt.predict import Scorer
 from parley.protocols.gbdt.predict_messages import MAX_OUTPUTS, Conditions, Entries, Held, Key, Passed, Sums
 from parley.protocols.gbdt.predict_terms import Split, Terms, terms_of
 from parley.protocols.inputs import together, told
 from parley.protocols.kit import SEMI_HONEST, Cast, Flow, Protocol, Session, Sizes, Step
-from parley.protocols.pieces import Pieces, cut, pieces_of
 from parley.wire.errors import ParleyError
 
 Ints = NDArray[np.int64]
@@ -69,8 +71,8 @@ class Params(BaseModel):
     """`label` names a column of labels to keep beside the scores, where there is one; `positive` as in training.
 
     `trees` and `depth` bound the model: what it was trained with, at most (classes count as trees). `scale_bits`: a
-    score's steps are 2^-scale_bits of the largest coefficient (20 with the lattice unless said otherwise); each tree's
-    leaves are rounded to them.
+    score's steps are 2^-scale_bits of the largest coefficient; each tree's leaves are rounded to them, and coarse steps
+    keep a score from telling the ways that a row took.
     `statistical_bits` and `packed` as in training, for the lattice.
     """
 
@@ -81,15 +83,9 @@ class Params(BaseModel):
     depth: int = Field(default=6, ge=1, le=10)
     scheme: Literal["paillier", "lattice"] = "paillier"
     key_bits: Literal[2048, 3072] = 2048
-    scale_bits: int = Field(default=24, ge=8, le=32)
+    scale_bits: int = Field(default=12, ge=4, le=32)
     statistical_bits: int = Field(default=40, ge=40, le=80)
     packed: bool = False
-
-    @model_validator(mode="after")
-    def _by_scheme(self) -> Self:
-        if self.scheme == "lattice" and "scale_bits" not in self.model_fields_set:
-            self.scale_bits = LATTICE_SCALE
-        return self
 
     def layout(self, rows: int) -> Layout:
         """Plaintexts of one coefficient each, which add up over `rows` terms; CryptoError "overflow"."""

@@ -40,19 +40,20 @@ Features learns how many rows are aligned (`row_count`), which rows sit together
 level: `tree_shape`), its own winning splits and their places in the trees (`own_splits`: each says that the label
 differs between its sides), the number of trees (`trees`), with goss which rows have large gradients, whose labels the
 model finds hard, in each round among others that look the same but are drawn anew (`large_gradient_rows`), and with the
-lattice, up to a power of two, how many sums the party with the most answers with (`planned_sums`). Coordinator: sizes.
+lattice, up to a power of two, how many sums the party with the most answers with, and how many features share a part
+of an answer (`planned_sums`). Coordinator: sizes.
 
 Not protected: in fast training, what the trees' structure says about the label, against a features party that studies
 it; own_trees, whose structure nobody else sees, take away from that once they have explained most of the label, and few
-of them next to nothing. What a features party's own splits say of the label on its own columns, which can be much; and
-anything against parties that pool what they hold. How much the view of each features party says about the labels is
-measured after a training (`leakage`).
+of them next to nothing. In every training, what a features party's own splits say of the label on its own columns,
+which can be much; and anything against parties that pool what they hold. How much the view of each features party says
+about the labels is measured after a training (`leakage`).
 Source: Cheng, Fan, Jin, Liu, Chen, Papadopoulos, Yang, *SecureBoost*, 2019; Chen & Guestrin, *XGBoost*, 2016.
 """
 
 from __future__ import annotations
 
-from parley.protocols import scheme
+from parley.protocols.gbdt import scheme
 from parley.protocols.gbdt.messages import (
     CHUNK,
     NAME_BYTES,
@@ -71,9 +72,9 @@ from parley.protocols.gbdt.messages import (
     TreeDone,
 )
 from parley.protocols.gbdt.params import Params, check_params
+from parley.protocols.gbdt.pieces import pieces_of
 from parley.protocols.inputs import told
 from parley.protocols.kit import SEMI_HONEST, Cast, Flow, Protocol, Sizes, Step
-from parley.protocols.pieces import pieces_of
 
 
 def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:

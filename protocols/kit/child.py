@@ -154,8 +154,33 @@ def _table(fd: int | None) -> Any:
         return None
     import pyarrow as pa
 
+    _arrow_without_pandas()
     with pa.memory_map(f"/proc/self/fd/{fd}", "r") as source, pa.ipc.open_stream(source) as reader:
         return reader.read_all()
+
+
+class _NoPandas:
+    """An import hook for which pandas is not there."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> None:
+        if name == "pandas":
+            raise ImportError(name)
+
+
+def _arrow_without_pandas() -> None:
+    """Arrow looks for pandas at its first value, once for each of its two converters: it shall find none.
+
+    Nothing here hands it data frames, and importing pandas takes about as long as starting this process.
+    """
+    import pyarrow as pa
+
+    sys.meta_path.insert(0, _NoPandas)
+    try:
+        pa.scalar(None, pa.null())
+        pa.scalar(1)
+    finally:
+        sys.meta_path.remove(_NoPandas)
 
 
 async def _report(role: asyncio.Future[dict[str, Any]], writer: asyncio.StreamWriter, isolated: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import sys
@@ -82,7 +83,10 @@ class ChildHost:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.DEVNULL,
-                env={k: os.environ[k] for k in KEPT_VARIABLES if k in os.environ},
+                env={
+                    **{k: os.environ[k] for k in KEPT_VARIABLES if k in os.environ},
+                    "OPENBLAS_NUM_THREADS": str(spec.threads),  # as many as every other kernel of the step
+                },
                 cwd="/",
             )
         except OSError:
@@ -175,8 +179,13 @@ class ChildHost:
     def kill(self, reason: str = "The step was cancelled.") -> None:
         """End the process now; `run` then raises "cancelled" with the reason."""
         self._killed = reason
-        if self._process.returncode is None:
-            self._process.kill()
+        self._kill()
+
+    def _kill(self) -> None:
+        # It may have ended by itself since it was last looked at, and before its end was heard of.
+        with contextlib.suppress(ProcessLookupError):
+            if self._process.returncode is None:
+                self._process.kill()
 
     async def close(self) -> None:
         """End the process if it still runs, and reap it."""
@@ -188,7 +197,7 @@ class ChildHost:
             try:
                 await asyncio.wait_for(self._process.wait(), 2)
             except TimeoutError:
-                self._process.kill()
+                self._kill()
                 await asyncio.wait_for(self._process.wait(), 30)
 
 

@@ -108,6 +108,7 @@ class NoParams(BaseModel):
 
 Job = Callable[["Session", StepInputs], Awaitable[StepOutputs]]
 Check = Callable[[Any, Cast], None]
+Reshape = Callable[[Any, Cast, Sizes], Sizes]
 DataCheck = Callable[[Any, Cast, str, dict[str, str]], None]
 
 
@@ -150,7 +151,7 @@ class Protocol:
         self.jobs: dict[str, Job] = {}
         self.checks: list[Check] = []
         self.data_checks: list[DataCheck] = []
-        self.prepares = False  # whether later steps may see other columns than the dataset's
+        self.reshapes: Reshape | None = None  # the sizes after a step that changes columns, as upper bounds
         maker = inspect.stack()[1]
         self._sources: list[str] = [maker.filename]
         self.page = inspect.cleandoc(maker.frame.f_globals.get("__doc__") or summary)

@@ -14,9 +14,11 @@ ROOMS = Path(__file__).resolve().parents[2]  # the folder that holds `protocols`
 SHARED = (
     "protocols/frame.py",
     "protocols/inputs.py",
-    "protocols/pieces.py",
-    "protocols/scheme.py",
     "protocols/kit/*.py",
+    "protocols/prep/columns.py",
+    "protocols/gbdt/params.py",
+    "protocols/gbdt/pieces.py",
+    "protocols/gbdt/scheme.py",
     "crypto/**/*.py",
     "wire/**/*.py",
     "components/errors.py",

@@ -11,7 +11,8 @@ from parley.components.features.pipeline import ROW, Transform
 from parley.components.features.values import is_number, is_text
 from parley.protocols.frame import Frame, local_frame
 from parley.protocols.inputs import check_parties, need_columns, told
-from parley.protocols.kit import Cast, Protocol, Session, StepInputs, StepOutputs
+from parley.protocols.kit import Cast, Protocol, Session, Sizes, StepInputs, StepOutputs
+from parley.protocols.kit.protocol import Reshape
 from parley.wire.errors import ParleyError
 
 if TYPE_CHECKING:
@@ -68,7 +69,18 @@ def fitted(s: Session, inputs: StepInputs, fit: Fit, suits: Suits) -> tuple[Fram
         return frame.with_transforms(fit(s.params, seen, names, s.me)), len(names)
 
 
-def bind(protocol: Protocol, fit: Fit, suits: Suits) -> None:
+def same(params: Any, cast: Cast, sizes: Sizes) -> Sizes:
+    """As many columns as before, whatever they are called."""
+    return sizes
+
+
+def times(sizes: Sizes, cast: Cast, factor: int) -> Sizes:
+    """At most so many times the columns of every party in the cast."""
+    parties = cast.parties()
+    return Sizes(sizes.rows, {p: n * (factor if p in parties else 1) for p, n in sizes.columns.items()})
+
+
+def bind(protocol: Protocol, fit: Fit, suits: Suits, reshapes: Reshape = same) -> None:
     """Each member keeps the frame as its transforms leave it; the submitter hears how many columns they were."""
 
     @protocol.role("member")
@@ -80,11 +92,12 @@ def bind(protocol: Protocol, fit: Fit, suits: Suits) -> None:
         return StepOutputs(keep=frame.keep(), result={"columns": count})
 
     protocol.job("member")(job)
-    protocol.prepares = True
-    protocol.checks.append(_check_params)
+    protocol.reshapes = reshapes
+    protocol.checks.append(check_columns)
 
 
-def _check_params(params: Columns, cast: Cast) -> None:
+def check_columns(params: Columns, cast: Cast) -> None:
+    """ParleyError "bad_parameters" for a party without a role, or a column named twice."""
     for value, what in ((params.columns, "columns"), (params.exclude, "exclude")):
         if isinstance(value, dict):
             check_parties(value, cast.parties(), what)

@@ -18,8 +18,8 @@ from pydantic import Field
 
 from parley.components.features.encode import OneHot, Order, Ordinal, categories_of
 from parley.components.features.pipeline import Transform
-from parley.protocols.kit import SEMI_HONEST, Protocol
-from parley.protocols.prep.columns import Columns, bind, text
+from parley.protocols.kit import SEMI_HONEST, Cast, Protocol, Sizes
+from parley.protocols.prep.columns import Columns, bind, text, times
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,7 +33,7 @@ class Params(Columns):
     method: Literal["one_hot", "ordinal"] = "one_hot"
     order: Order = "name"
     drop_first: bool = False
-    most: int = Field(default=100, ge=2, le=65_535)
+    most: int = Field(default=32, ge=2, le=65_535)
 
 
 ENCODE = Protocol(
@@ -53,4 +53,8 @@ def fit(params: Params, table: pa.Table, names: Sequence[str], me: str) -> list[
     return [Ordinal(known) if params.method == "ordinal" else OneHot(known, params.drop_first)]
 
 
-bind(ENCODE, fit, text)
+def reshaped(params: Params, cast: Cast, sizes: Sizes) -> Sizes:
+    return times(sizes, cast, params.most if params.method == "one_hot" else 1)
+
+
+bind(ENCODE, fit, text, reshaped)

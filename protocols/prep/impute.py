@@ -18,8 +18,8 @@ from pydantic import model_validator
 
 from parley.components.features.impute import Method, fit_impute
 from parley.components.features.pipeline import Transform
-from parley.protocols.kit import SEMI_HONEST, Protocol
-from parley.protocols.prep.columns import Columns, anything, bind
+from parley.protocols.kit import SEMI_HONEST, Cast, Protocol, Sizes
+from parley.protocols.prep.columns import Columns, anything, bind, times
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,4 +56,8 @@ def fit(params: Params, table: pa.Table, names: Sequence[str], me: str) -> list[
     return [fit_impute(table, names, params.method, value=params.value, indicators=params.indicators)]
 
 
-bind(IMPUTE, fit, anything)
+def reshaped(params: Params, cast: Cast, sizes: Sizes) -> Sizes:
+    return times(sizes, cast, 2 if params.indicators else 1)
+
+
+bind(IMPUTE, fit, anything, reshaped)

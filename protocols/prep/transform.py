@@ -23,8 +23,9 @@ from parley.components.features.pipeline import ROW, Transform
 from parley.components.features.pipeline import Columns as Kept
 from parley.components.features.scale import fit_clip
 from parley.components.features.shape import BinIndex, Cast, Power, Rename
-from parley.protocols.kit import SEMI_HONEST, Protocol
-from parley.protocols.prep.columns import Columns, anything, bind
+from parley.protocols.kit import SEMI_HONEST, Protocol, Sizes
+from parley.protocols.kit import Cast as Roles
+from parley.protocols.prep.columns import Columns, anything, bind, times
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -92,4 +93,8 @@ def fit(params: Params, table: pa.Table, names: Sequence[str], me: str) -> list[
     return [made]
 
 
-bind(TRANSFORM, fit, anything)
+def reshaped(params: Params, cast: Roles, sizes: Sizes) -> Sizes:
+    return times(sizes, cast, 4 if params.do == "date_parts" else 1)
+
+
+bind(TRANSFORM, fit, anything, reshaped)

@@ -47,8 +47,8 @@ from parley.protocols.kit import (
     StepOutputs,
     message,
 )
-from parley.protocols.psi.columns import KeyParams, check_keys, column_of
-from parley.protocols.psi.ids import IdColumn, matches
+from parley.protocols.psi.columns import check_keys, column_of
+from parley.protocols.psi.ids import IdColumn, KeyParams, matches
 from parley.protocols.psi.points import PointRows, checked, chunks, hashed, multiplied, put_points, wrong
 
 DST = b"parley.psi.cardinality/1-ristretto255_XMD:SHA-512_R255MAP_RO_"
@@ -76,7 +76,7 @@ class Closing(Message):
 
 
 class Params(KeyParams):
-    """The id column; `floor`: a smaller count is not told."""
+    """The key, as in parley.protocols.psi.ids; `floor`: a smaller count is not told."""
 
     floor: int | None = Field(default=None, ge=1, le=1 << 40)
 

@@ -58,8 +58,8 @@ from parley.protocols.kit import (
     message,
 )
 from parley.protocols.psi import payload
-from parley.protocols.psi.columns import KeyParams, check_keys, column_of, column_of_all
-from parley.protocols.psi.ids import IdColumn
+from parley.protocols.psi.columns import check_keys, column_of, column_of_all
+from parley.protocols.psi.ids import IdColumn, KeyParams
 from parley.protocols.psi.points import (
     Ints,
     PointRows,
@@ -121,9 +121,9 @@ class Answer(PointRows):
 
 
 class Params(KeyParams):
-    """The id column; `columns`: of the sender, to look up; `prefix`: before their names at the receiver.
+    """The key, as in parley.protocols.psi.ids; `columns`: of the sender, to look up.
 
-    `max_text`: bytes of the longest text in one of them.
+    `prefix`: before their names at the receiver. `max_text`: bytes of the longest text in one of them.
     """
 
     columns: list[str] = Field(min_length=1, max_length=64)

@@ -63,8 +63,8 @@ from parley.protocols.kit import (
     array,
     message,
 )
-from parley.protocols.psi.columns import KeyParams, check_keys, column_of
-from parley.protocols.psi.ids import IdColumn, matches
+from parley.protocols.psi.columns import check_keys, column_of
+from parley.protocols.psi.ids import IdColumn, KeyParams, matches
 from parley.protocols.psi.points import (
     Indices,
     Ints,
@@ -126,7 +126,7 @@ class Trace(Message):
 
 
 class Params(KeyParams):
-    """The id column; `floor`: fewer common records give nobody any position."""
+    """The key, as in parley.protocols.psi.ids; `floor`: fewer common records give nobody any position."""
 
     floor: int | None = Field(default=None, ge=1, le=1 << 40)
 
@@ -342,9 +342,15 @@ async def _follow(s: Session, pairs: list[bytes], turned: Turned) -> Found:
         return Found("empty", np.empty(0, np.int64))
     parts = [chunk.tokens async for chunk in s.stream(leader, Common)]
     tokens = np.concatenate([np.empty((0, 32), np.uint8), *parts])
+    if len(tokens) != closing.count or len(np.unique(tokens, axis=0)) != len(tokens):
+        raise wrong(leader, "named another number of common tokens than it had counted")
     places = await s.compute(matches, tokens, turned.held)
-    if len(tokens) != closing.count or np.any(places < 0) or np.unique(places).size != places.size:
-        raise wrong(leader, "named common tokens that are not there or repeat")
+    if np.any(places < 0):
+        raise ParleyError(
+            "protocol_violation",
+            f"{leader} named a common token that is not in the set which {before} passed on.",
+            "One of these two, or a member before them in the ring, deviates: compare software versions.",
+        )
     return Found("ok", await _trace(s, turned, places))
 
 

@@ -26,9 +26,11 @@ outcome, and with `result: sender` the count and the sum. Coordinator: all count
 
 Not protected: the sum over one common id is its value, and two runs that differ in one id give it by subtraction: ask
 for a floor, and let the policies limit runs and small sets. The receiver works the count out itself whatever the floor.
-A party that deviates can have other ids or values counted. Ids are distinct: the first row stands for its id with its
-value; a missing value counts as 0. Values are fixed point: rounded half to even to `decimals`, refused before anything
-leaves where one is larger than `max_value`; every sum of as many ids as may be is below 2^61 units.
+A party that deviates can have other ids or values counted.
+
+Ids are distinct: of several rows of the sender's with one id the first one's value counts, or with `repeated: add` the
+sum of them all; a missing value counts as 0. Values are fixed point: rounded half to even to `decimals`, refused before
+anything leaves where one is larger than `max_value`; every sum of as many ids as may be is below 2^61 units.
 
 Source: Ion, Kreuter, Nergiz, Patel, Saxena, Seth, Raykova, Shanahan, Yung 2017 and 2019; the masked opening of step 6
 and 7 is ours, for a sum that the key's owner does not see.
@@ -61,8 +63,8 @@ from parley.protocols.kit import (
     array,
     message,
 )
-from parley.protocols.psi.columns import KeyParams, check_keys, column_of
-from parley.protocols.psi.ids import IdColumn, matches
+from parley.protocols.psi.columns import check_keys, column_of, column_of_all
+from parley.protocols.psi.ids import IdColumn, KeyParams, matches
 from parley.protocols.psi.points import (
     Ints,
     PointRows,
@@ -75,7 +77,7 @@ from parley.protocols.psi.points import (
     put_points,
     wrong,
 )
-from parley.protocols.psi.values import SUM_BITS, bits_of, fixed_point
+from parley.protocols.psi.values import SUM_BITS, added, bits_of, fixed_point
 from parley.wire.errors import ParleyError
 
 DST = b"parley.psi.sum/1-ristretto255_XMD:SHA-512_R255MAP_RO_"
@@ -132,12 +134,15 @@ class Total(Message):
 
 
 class Params(KeyParams):
-    """The id column; `value`: the sender's column, with its unit (`decimals`) and range (`max_value`).
+    """The key, as in parley.protocols.psi.ids; `value`: the sender's column of numbers.
 
-    `floor`: a sum over fewer ids is not made. `key_bits`: of Paillier's modulus.
+    `decimals`: its unit is 10^-decimals; `max_value`: no value is larger, nor smaller than its negative.
+    `repeated`: of rows with one id at the sender, the `first` one counts, or all of them `add` up (their sum is in the
+    range, too). `floor`: a sum over fewer ids is not made. `key_bits`: of Paillier's modulus.
     """
 
     value: str
+    repeated: Literal["first", "add"] = "first"
     decimals: int = Field(default=2, ge=0, le=9)
     max_value: float = Field(default=1e9, gt=0, le=1e18, allow_inf_nan=False)
     result: Literal["receiver", "sender"] = "receiver"
@@ -362,16 +367,19 @@ async def receiver_job(s: Session, inputs: StepInputs) -> StepOutputs:
 @SUM.job("sender")
 async def sender_job(s: Session, inputs: StepInputs) -> StepOutputs:
     """Keeps and tells count and sum with `result: sender`, else nothing."""
-    column = await column_of(s, inputs)
-    values = await s.compute(_values, s, inputs, column)
+    column, which = await column_of_all(s, inputs)
+    values = await s.compute(_values, s, inputs, column, which)
     return _outputs(await sender(s, column, values), s.params, s.params.result == "sender")
 
 
-def _values(s: Session, inputs: StepInputs, column: IdColumn) -> Ints:
-    table = table_of(inputs, s.me)
-    need_columns([s.params.value], table.column_names, s.me)
-    chosen = take_rows(table, column.rows).column(s.params.value)
-    return fixed_point(chosen, s.params.value, s.params.max_value, s.params.decimals)
+def _values(s: Session, inputs: StepInputs, column: IdColumn, which: Ints) -> Ints:
+    """(m,) in units, for each id; `which` (rows,) says whose row each is."""
+    p, table = s.params, table_of(inputs, s.me)
+    need_columns([p.value], table.column_names, s.me)
+    if p.repeated == "first":
+        return fixed_point(take_rows(table, column.rows).column(p.value), p.value, p.max_value, p.decimals)
+    units = fixed_point(table.column(p.value), p.value, p.max_value, p.decimals)
+    return added(units[which >= 0], which[which >= 0], len(column), layout_of(p).bound, p.value)
 
 
 def _outputs(found: Summed, params: Params, tell: bool) -> StepOutputs:

@@ -48,12 +48,35 @@ def fixed_point(values: pa.ChunkedArray, name: str, most: float, decimals: int) 
         numbers = np.asarray(plain.cast(pa.float64()).to_numpy())
         beyond = not bool(np.all(np.abs(numbers) <= most))
     if beyond:
-        raise ParleyError(
-            "value_out_of_range",
-            f"Column {name!r} has a value outside the job's range.",
-            "Raise `max_value`, or look at the column's largest, infinite and missing values.",
-        )
+        raise _beyond(name)
     if whole:
         return numbers.astype(np.int64) * np.int64(10**decimals)
     scaled: Ints = np.rint(numbers * 10.0**decimals).astype(np.int64)
     return scaled
+
+
+def added(units: Ints, which: Ints, groups: int, most: int, name: str) -> Ints:
+    """(groups,) the sums of units (n,) by group, `which` (n,) in [0, groups); |units| <= `most` < 2^60.
+
+    ParleyError "value_out_of_range" for a sum that is larger than `most`.
+    """
+    # Two halves of 30 bits each: neither sum can leave 62 bits before it is looked at, with up to 2^31 rows.
+    high, low = units >> 30, units & ((1 << 30) - 1)
+    sums = [np.zeros(groups, np.int64), np.zeros(groups, np.int64)]
+    for total, half in zip(sums, (high, low), strict=True):
+        np.add.at(total, which, half)
+    carried, rest = sums[0] + (sums[1] >> 30), sums[1] & ((1 << 30) - 1)
+    if carried.size and int(np.abs(carried).max()) > (most >> 30) + 1:
+        raise _beyond(name)
+    out: Ints = (carried << 30) + rest
+    if out.size and int(np.abs(out).max()) > most:
+        raise _beyond(name)
+    return out
+
+
+def _beyond(name: str) -> ParleyError:
+    return ParleyError(
+        "value_out_of_range",
+        f"Column {name!r} has a value, or a sum of one id's values, outside the job's range.",
+        "Raise `max_value`, or look at the column's largest, infinite and missing values.",
+    )

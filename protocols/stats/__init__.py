@@ -1,1 +1,1 @@
-"""Statistics over columns of several parties: binning by evidence, summaries, drift, correlation."""
+"""Statistics of columns: by each party alone, and over columns and labels of several."""

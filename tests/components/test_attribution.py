@@ -81,6 +81,15 @@ def test_a_feature_on_a_path_twice_counts_once() -> None:
         np.testing.assert_allclose(values[row], enumerated(model, bins[row]), atol=1e-12)
 
 
+def test_a_row_alone_has_the_values_it_has_among_others() -> None:
+    model, bins = trained(Objective("logistic"))
+    sides = [sides_of(tree, bins, model.spec) for _, tree in model.trees()]
+    _, values = attributions(model, sides)
+    for row in (0, 50, 149):
+        _, alone = attributions(model, [s[row : row + 1] for s in sides])
+        np.testing.assert_allclose(alone[0], values[row], atol=1e-14)
+
+
 def test_groups_add_their_features_up() -> None:
     model, bins = trained(Objective("logistic"))
     sides = [sides_of(tree, bins, model.spec) for _, tree in model.trees()]

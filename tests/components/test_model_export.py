@@ -17,7 +17,7 @@ from vertical import split_inputs, train, use_plain
 from parley.components.errors import DataError
 from parley.components.serving.export_onnx import to_onnx
 from parley.components.serving.export_pmml import to_pmml
-from parley.components.serving.parts import LabelTrees, Linear, SideTrees, kept_model, linear_record, part_of
+from parley.components.serving.parts import LabelTrees, Linear, SideTrees, kept_model, part_again, part_of
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "oracles"))
 import pmml_oracle
@@ -151,37 +151,72 @@ def test_a_part_says_nothing_of_a_row() -> None:
         assert not {"labels", "scores", "rows", "raw", "validation", "part"} & set(found)
         text = json.dumps(found, allow_nan=False)
         # What is left is enough to make the part again.
-        again = {k: json.dumps(v) if k in ("model", "binning") else v for k, v in json.loads(text).items()}
-        assert part_of(again) == part_of(kept), party
+        assert part_again(json.loads(text)) == part_of(kept), party
 
 
-@pytest.mark.parametrize("link", ["identity", "logit", "log", "softmax"])
-def test_linear_parts_add_up(link: str) -> None:
-    outputs = 3 if link == "softmax" else 1
-    mine, theirs = RNG.normal(size=(2, outputs)), RNG.normal(size=(3, outputs))
-    intercept = RNG.normal(size=outputs)
+def linear(kind: str, label: bool, names: str, outputs: int) -> dict[str, Any]:
+    """What a linear training keeps at one party, over columns named by letters."""
+    f = len(names)
+    kept = {
+        "linear": {"model": kind, "power": 1.5, "frequencies": 8},
+        "fixed_rows": 40,
+        "intercept": True,
+        "weights": RNG.normal(size=(outputs, f + label)),
+        "columns": list(names),
+        "mean": RNG.normal(size=f),
+        "spread": RNG.uniform(0.5, 2, f),
+    }
+    return kept | ({"shift": 0.7 if kind == "linear" else 0.0, "factor": 1.9, "classes": []} if label else {})
+
+
+def scored(parts: list[tuple[dict[str, Any], np.ndarray]]) -> np.ndarray:
+    """(n, K) by the formulas of the training page: parts of scaled columns, then the mean, then the label's scale."""
+    z: Any = 0.0
+    for kept, x in parts:
+        scaled = (x - kept["mean"]) / kept["spread"]
+        if "factor" in kept:
+            scaled = np.column_stack([scaled, np.ones(len(x))])
+        z = z + scaled @ kept["weights"].T
+    label = parts[0][0]
+    kind = label["linear"]["model"]
+    mean = z if kind == "linear" else np.exp(z) if kind in ("poisson", "gamma", "tweedie") else 1 / (1 + np.exp(-z))
+    if kind in ("ovr", "logistic"):
+        return mean / mean.sum(axis=1, keepdims=True) if kind == "ovr" else mean
+    return label["shift"] + label["factor"] * mean
+
+
+@pytest.mark.parametrize("kind", ["linear", "logistic", "poisson", "ovr"])
+def test_linear_parts_add_up(kind: str) -> None:
+    outputs = 3 if kind == "ovr" else 1
     x, z = RNG.normal(size=(40, 2)), RNG.normal(size=(40, 3))
-    raw = x @ mine + z @ theirs + intercept
-    expected = {"identity": raw, "logit": 1 / (1 + np.exp(-raw)), "log": np.exp(raw)}.get(link)
-    if expected is None:
-        expected = np.exp(raw) / np.exp(raw).sum(axis=1, keepdims=True)
-    label = Linear(("a", "b"), tuple(map(tuple, mine.tolist())), tuple(intercept.tolist()), link)  # type: ignore[arg-type]  # one of the links
-    other = Linear(("c", "d", "e"), tuple(map(tuple, theirs.tolist())), None, None)
-    assert part_of({"linear": linear_record(label)}) == label
+    label, other = linear(kind, True, "ab", outputs), linear(kind, False, "cde", outputs)
+    expected = scored([(label, x), (other, z)])
+    for kept in (label, other):
+        assert part_again(json.loads(json.dumps(kept_model(kept)))) == part_of(kept)
     runner = reference()
-    given = {n: z[:, k : k + 1] for k, n in enumerate("cde")}
-    (part,) = runner(to_onnx(other)).run(["part"], given)
+    (part,) = runner(to_onnx(part_of(other))).run(["part"], {n: z[:, k : k + 1] for k, n in enumerate("cde")})
     own = {n: x[:, k : k + 1] for k, n in enumerate("ab")}
-    (scores,) = runner(to_onnx(label)).run(["score"], {**own, "others": part})
+    (scores,) = runner(to_onnx(part_of(label))).run(["score"], {**own, "others": part})
     np.testing.assert_allclose(scores, expected, rtol=1e-12)
-    documents = to_pmml(label), to_pmml(other)
+    if kind == "ovr":
+        with pytest.raises(DataError, match="cannot_export"):
+            to_pmml(part_of(label))
+        return
+    documents = to_pmml(part_of(label)), to_pmml(part_of(other))
     for i in range(5):
         answer = pmml_oracle.evaluate(documents[1], {n: float(z[i, k]) for k, n in enumerate("cde")})
-        row = {n: float(x[i, k]) for k, n in enumerate("ab")} | {
-            f"others_{k}": answer[f"part_{k}"] for k in range(outputs)
-        }
-        found = pmml_oracle.evaluate(documents[0], row)
-        np.testing.assert_allclose([found[f"score_{k}"] for k in range(outputs)], expected[i], rtol=1e-12)
+        row = {n: float(x[i, k]) for k, n in enumerate("ab")} | {"others_0": answer["part_0"]}
+        assert pmml_oracle.evaluate(documents[0], row)["score_0"] == pytest.approx(expected[i, 0], rel=1e-12)
+
+
+def test_linear_softmax_is_a_table_for_each_class() -> None:
+    part = Linear(("a",), ((1.0, -2.0, 0.5),), (0.1, 0.2, 0.3), "softmax")
+    raw = np.array([1.0, -2.0, 0.5]) * 0.7 + [0.1, 0.2, 0.3] + [1.0, 2.0, 3.0]
+    expected = np.exp(raw) / np.exp(raw).sum()
+    found = pmml_oracle.evaluate(to_pmml(part), {"a": 0.7, "others_0": 1.0, "others_1": 2.0, "others_2": 3.0})
+    np.testing.assert_allclose([found[f"score_{k}"] for k in range(3)], expected)
+    given = {"a": np.array([[0.7]]), "others": np.array([[1.0, 2.0, 3.0]])}
+    np.testing.assert_allclose(reference()(to_onnx(part)).run(["score"], given)[0], [expected])
 
 
 ONE_SPLIT = {"left": np.ones((1, 2)), "tree": [0], "node": [0], "feature": [0]}
@@ -192,9 +227,10 @@ ONE_SPLIT = {"left": np.ones((1, 2)), "tree": [0], "node": [0], "feature": [0]}
     [
         ({}, "no_model"),
         ({"scores": [1.0]}, "no_model"),
-        ({"linear": "{}"}, "bad_model"),
-        ({"linear": '{"columns": ["a"], "coefficients": [], "intercept": null, "link": null}'}, "bad_model"),
-        ({"linear": '{"columns": ["a"], "coefficients": [[1.0]], "intercept": [0.0], "link": "cube"}'}, "bad_model"),
+        ({**linear("logistic", True, "ab", 1), "columns": ["a"]}, "bad_model"),
+        ({**linear("logistic", True, "ab", 1), "linear": {"model": "cube"}}, "bad_model"),
+        ({**linear("logistic", False, "ab", 1), "spread": np.zeros(2)}, "bad_model"),
+        ({**linear("logistic", False, "ab", 1), "mean": "none"}, "bad_model"),
         ({"model": "{}", "binning": "{}"}, "bad_model"),
         ({**ONE_SPLIT, "binning": '{"version": 1, "columns": []}'}, "bad_model"),
     ],
@@ -206,7 +242,7 @@ def test_what_is_no_part_is_told(kept: dict[str, Any], code: str) -> None:
 
 
 def test_a_part_without_anything_to_export_is_told() -> None:
-    for part in (SideTrees(()), Linear((), (), None, None)):
+    for part in (SideTrees(()), Linear((), (), ())):
         for export in (to_onnx, to_pmml):
             with pytest.raises(DataError, match="cannot_export"):
                 export(part)
@@ -215,4 +251,4 @@ def test_a_part_without_anything_to_export_is_told() -> None:
 def test_without_the_package_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(DataError, match="no_onnx"):
-        to_onnx(Linear(("a",), ((1.0,),), None, None))
+        to_onnx(Linear(("a",), ((1.0,),), (0.0,)))

@@ -1,124 +1,123 @@
-"""Bins merged by their counts, weights of evidence and the transforms they make, against code written another way."""
+"""Bins joined by counts, weights of evidence, and bins as numbers, against definitions tried one by one."""
 
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from parley.components.errors import DataError
 from parley.components.features.binning import fit_bins
-from parley.components.features.binning_edges import fit_width, with_edges
-from parley.components.features.binning_merge import by_group, by_rate, chi_square, join_small, numbered, optimal
+from parley.components.features.merging import grouped, join_small, merged
 from parley.components.features.pipeline import Pipeline
-from parley.components.features.woe import MergedIndex, Woe, weigh
+from parley.components.features.woe import (
+    BinValues,
+    given_bins,
+    information_value,
+    labels_of,
+    weight_of_evidence,
+    width_bins,
+)
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "oracles"))
 import woe_oracle as oracle
 
-COUNTS = st.lists(
-    st.integers(1, 60).flatmap(lambda r: st.tuples(st.just(r), st.integers(0, r))), min_size=1, max_size=7
-)
-MIXED = COUNTS.filter(lambda c: 0 < sum(e for _, e in c) < sum(r for r, _ in c))
+
+def drawn(seed: int, size: int = 8) -> list[tuple[int, int]]:
+    rng = np.random.default_rng(seed)
+    return [(int(a), int(b)) for a, b in rng.integers(1, 40, size=(size, 2))]
 
 
-def parts(counts):
-    return tuple(np.array(x, dtype=np.int64) for x in zip(*counts, strict=True))
+def columns(table):
+    both = np.array(table, dtype=np.float64)
+    return both[:, 0], both[:, 1]
 
 
-@given(MIXED)
-def test_weights_and_information_are_the_printed_formulas(counts):
-    woe, iv = weigh(*parts(counts))
-    theirs, value = oracle.evidence(counts)
-    assert woe == pytest.approx(theirs, abs=1e-12)
-    assert iv == pytest.approx(value, abs=1e-12)
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("monotone", [True, False])
+def test_optimal_bins_are_the_best_of_all_ways(seed, monotone):
+    table = drawn(seed)
+    groups = merged("optimal", *columns(table), 4, 30, monotone=monotone)
+    got = grouped(np.array(table), groups)
+    assert got.sum(axis=1).min() >= 30
+    assert len(got) <= 4
+    assert information_value(got[:, 0], got[:, 1]) == pytest.approx(oracle.best_iv(table, 4, 30, monotone), rel=1e-12)
+    if monotone:
+        steps = np.sign(np.diff(got[:, 0] / got.sum(axis=1)))
+        assert not {1.0, -1.0} <= set(steps.tolist())
 
 
-def test_a_bin_without_rows_weighs_nothing():
-    woe, iv = weigh([0, 4, 4], [0, 1, 3])
-    assert woe[0] == 0.0
-    assert iv == pytest.approx(weigh([4, 4], [1, 3])[1])
-    assert woe[2] == pytest.approx(np.log(3))
+def test_chi_joins_the_least_different_first():
+    table = drawn(9)
+    pairs = [oracle.chi_square(a, b) for a, b in pairwise(table)]
+    groups = merged("chi", *columns(table), len(table) - 1, 0, monotone=False)
+    assert int(np.flatnonzero(np.diff(groups) == 0)[0]) == int(np.argmin(pairs))
+    assert int(merged("chi", *columns(table), 3, 0, monotone=False).max()) == 2
 
 
-@settings(max_examples=60, deadline=None)
-@given(MIXED, st.integers(1, 5), st.booleans())
-def test_the_optimal_merging_is_the_best_of_all(counts, most, monotone):
-    rows, events = parts(counts)
-    groups = optimal(rows, events, most, monotone=monotone)
-    assert groups.max() < most
-    assert set(np.diff(groups)) <= {0, 1}
-    made = list(zip(by_group(rows, groups).tolist(), by_group(events, groups).tolist(), strict=True))
-    assert oracle.evidence(made)[1] == pytest.approx(oracle.best_merging(counts, most, monotone), abs=1e-9)
-    rates = np.array([e / r for r, e in made])
-    assert not monotone or (np.diff(rates) >= 0).all() or (np.diff(rates) <= 0).all()
+def test_ks_parts_where_the_shares_are_farthest_apart():
+    table = drawn(3)
+    groups = merged("ks", *columns(table), 2, 0, monotone=False)
+    assert int(np.flatnonzero(np.diff(groups))[0]) + 1 == oracle.ks_cut(table)
 
 
-@settings(max_examples=60, deadline=None)
-@given(MIXED, st.integers(1, 5), st.sampled_from([0.5, 0.95, 0.999]))
-def test_chi_square_merging_is_scipys_tests(counts, most, level):
-    rows, events = parts(counts)
-    groups = chi_square(rows, events, most, level)
-    made = list(zip(by_group(rows, groups).tolist(), by_group(events, groups).tolist(), strict=True))
-    assert made == oracle.chi_merging(counts, most, level)
+def test_gini_keeps_pure_bins_apart():
+    events, others = np.array([20.0, 20, 0, 0, 20]), np.array([0.0, 0, 20, 20, 0])
+    assert merged("gini", events, others, 3, 1, monotone=False).tolist() == [0, 0, 1, 1, 2]
 
 
-@given(st.lists(st.integers(0, 40), min_size=1, max_size=12), st.booleans(), st.integers(1, 30))
-def test_no_joined_bin_is_small(rows, ordered, least):
-    groups = join_small(rows, ordered, least)
-    counts = by_group(rows, groups)
-    assert counts.sum() == sum(rows)
-    assert counts.size == 1 or counts.min() >= least
-    assert not ordered or set(np.diff(groups)) <= {0, 1}
-    np.testing.assert_array_equal(groups, numbered(groups))
+def test_small_bins_are_joined_with_the_smaller_neighbour():
+    assert join_small(np.array([50.0, 3, 10, 50]), 5).tolist() == [0, 1, 1, 2]
+    assert join_small(np.array([1.0, 1, 1]), 5).tolist() == [0, 0, 0]
+    assert join_small(np.array([[9.0, 0], [9, 9], [0, 8]]), 1).tolist() == [0, 0, 0]
 
 
-def test_categories_are_merged_by_rate_and_numbered_by_place():
-    order = by_rate([10, 10, 10], [9, 1, 5])
-    assert order.tolist() == [1, 2, 0]
-    assert numbered([7, 7, 2, 9]).tolist() == [0, 0, 1, 2]
+@pytest.mark.parametrize("seed", range(4))
+def test_weights_are_their_definition(seed):
+    table = [*drawn(seed), (0, 7), (4, 0), (0, 0)]
+    assert weight_of_evidence(*columns(table)) == pytest.approx(oracle.woe(table), abs=1e-12)
+    assert information_value(*columns(table)) == pytest.approx(oracle.iv(table), abs=1e-12)
 
 
-TABLE = pa.table({"a": [0.0, 1.0, 2.0, 10.0, None], "c": ["x", "y", "x", None, "z"], "k": [3, 3, 3, 3, 3]})
+def test_labels_of_one_kind_say_nothing():
+    assert information_value(np.array([5.0, 6]), np.zeros(2)) == 0
+    assert weight_of_evidence(np.array([5.0, 6]), np.zeros(2)).tolist() == [0, 0]
 
 
-def test_equal_widths_and_given_edges():
-    made = fit_width(TABLE, ["a", "c", "k"], 4)
-    assert made.columns[0].edges == (2.5, 5.0, 7.5)
-    assert made.columns[1].kind == "categorical"
-    assert made.columns[2].value_bins == 1
-    huge = fit_width(pa.table({"a": [-1.7e308, 1.7e308]}), ["a"], 2)
-    assert huge.columns[0].edges == (0.0,)
-    given_ = with_edges(made, {"a": [0.5, 3]})
-    assert given_.transform(TABLE)[:, 0].tolist() == [0, 1, 1, 2, 3]
-    for edges, code in (({"b": [1]}, "unknown_column"), ({"c": [1]}, "no_number"), ({"a": [2, 1]}, "bad_edges")):
-        with pytest.raises(DataError) as e:
-            with_edges(made, edges)
-        assert e.value.code == code
+def test_widths_and_given_edges():
+    table = pa.table({"a": [0.0, 1, 2, 3, 4, None], "t": ["x", "y", "x", "x", "y", None], "c": [5.0] * 6})
+    made = width_bins(table, ["a", "t", "c"], 4)
+    assert made.columns[0].edges == (1.0, 2.0, 3.0)
+    assert made.transform(table)[:, 0].tolist() == [0, 0, 1, 2, 3, 4]
+    assert given_bins(table, ["a", "t"], {"a": [2.5]}, 4).columns[0].edges == (2.5,)
+    for wrong in ([], [2.0, 1.0], [float("nan")]):
+        with pytest.raises(DataError, match="edges"):
+            given_bins(table, ["a"], {"a": wrong}, 4)
+    with pytest.raises(DataError):
+        given_bins(table, ["t"], {"t": [1.0]}, 4)
 
 
-def test_transforms_apply_and_are_read_again_exactly():
-    binning = fit_bins(TABLE, ["a", "c"], 4)
-    woe = Woe(binning, ((0.1, 0.2, 0.3, 0.4, -1 / 3), (1.0, 2.0, 3.0, 0.5)))
-    index = MergedIndex(binning, ((0, 0, 1, 1, 2), (0, 0, 1, 2)))
-    for transform, a, c in ((woe, [0.1, 0.2, 0.3, 0.4, -1 / 3], [1.0, 2.0, 1.0, 0.5, 3.0]),
-                            (index, [0, 0, 1, 1, 2], [0, 0, 0, 2, 1])):  # fmt: skip
-        chain = Pipeline((transform,))
-        again = Pipeline.from_json(chain.to_json())
-        assert again == chain
-        assert again.apply(TABLE).column("a").to_pylist() == a
-        assert again.apply(TABLE).column("c").to_pylist() == c
+def test_bins_become_their_numbers_and_back_from_text():
+    table = pa.table({"a": [0.0, 1, 2, 3, None], "b": ["u", "v", "u", None, "w"]})
+    binning = fit_bins(table, ["a", "b"], 3)
+    values = tuple(tuple(10.0 * k + f for k in range(n)) for f, n in enumerate(binning.n_bins))
+    again = Pipeline.from_json(Pipeline((BinValues(binning, values),)).to_json())
+    out = again.apply(table)
+    codes = binning.transform(table)
+    for f, name in enumerate(("a", "b")):
+        assert out.column(name).to_pylist() == [values[f][c] for c in codes[:, f]]
+    with pytest.raises(DataError, match="bin_values"):
+        BinValues(binning, (values[0], values[1][:-1]))
+    with pytest.raises(DataError, match="bin_values"):
+        BinValues.from_dict({"binning": binning.to_dict(), "values": [[1.0], "x"]})
 
 
-@pytest.mark.parametrize("values", [[[0.1]], [[1, 2, 3, 4, "x"], [1, 2, 3, 4]], [[0.0] * 5, [float("nan")] * 4], 7])
-def test_damaged_records_are_refused(values):
-    record = {"binning": fit_bins(TABLE, ["a", "c"], 4).to_dict(), "values": values}
-    for kind in (Woe, MergedIndex):
-        with pytest.raises(DataError) as e:
-            kind.from_dict(record)
-        assert e.value.code == "bad_transform"
+def test_bins_are_told_in_words():
+    numeric = fit_bins(pa.table({"a": [0.0, 1, 2, 3]}), ["a"], 4).columns[0]
+    assert labels_of(numeric, np.array([0, 0, 1, 1, 2])) == ["(-inf, 1.5]", "(1.5, inf]", "missing"]
+    text = fit_bins(pa.table({"b": ["u", "u", "v"]}), ["b"], 4).columns[0]
+    assert labels_of(text, np.array([0, 1, 1])) == ['"u"', '"v" or missing']

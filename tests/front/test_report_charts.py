@@ -55,6 +55,7 @@ def results() -> dict[str, dict[str, Any]]:
         "bin": {"lender": {"binning": [{"party": "bureau", "feature": "age", "iv": 0.3, "bins": BINS}]}},
         "correlate": {"lender": {"correlation": {"features": ["age", "rate"], "matrix": [[1, -0.5], [-0.5, 1]]}}},
         "card": {"lender": {"rows": 500, "points": bands(480 + 60 * scores, None, width=20, min_cell=10)}},
+        "explain": {"lender": {"attribution": [{"party": "bureau", "feature": "", "mean": 0.4}]}},
         "attack": {"lender": {"leakage": {"split_norm_auc": 0.51}}},
     }  # fmt: skip
 
@@ -72,7 +73,7 @@ def charts(text: str) -> dict[str, ET.Element]:
 def test_everything_a_job_tells_is_drawn() -> None:
     found = charts(page(data(results())))
     assert set(found) == {"roc", "pr", "ks-chart", "gain", "lift", "calibration", "scores", "confusion", "loss",
-                          "importance", "iv", "woe-0", "correlation", "drift-0", "points"}  # fmt: skip
+                          "importance", "iv", "woe-0", "correlation", "drift-0", "points", "attribution"}  # fmt: skip
     for name, chart in found.items():
         assert chart.attrib["role"] == "img"
         told = {e.attrib.get("id"): e.text for e in chart if e.tag in ("title", "desc")}
@@ -129,6 +130,7 @@ def test_classes_and_regression_have_their_charts() -> None:
         {"leakage": {"x": {"auc": "high"}}},
         {"points": [{"from": 1, "to": 2}]},
         {"points": 7},
+        {"attribution": [{"party": "a", "mean": 1}]},
         {"metrics": {"all": {"auc": "high", "roc": {"fpr": [0, 1], "tpr": [0]}, "confusion": {"tp": 1}, "lift": {}}}},
         {"metrics": {"all": {"confusion": [[1, 2], [3]], "calibration": [{"mean": 1}], "histogram": 3}}},
         {"metrics": ["all"]},
@@ -153,6 +155,12 @@ def test_hostile_labels_stay_text_in_every_chart() -> None:
     text = page(data(found))
     assert "<script" not in text
     assert charts(text)
+
+
+def test_bins_of_several_classes_have_their_information_value_alone() -> None:
+    bins = [{"label": "0", "rows": 50, "events": [10, 20, 20], "woe": None}]
+    found = {"bin": {"lender": {"binning": [{"party": "bureau", "feature": "age", "iv": 0.3, "bins": bins}]}}}
+    assert set(charts(page(data(found)))) == {"iv"}
 
 
 def test_many_features_are_cut_and_said() -> None:

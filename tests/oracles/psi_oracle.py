@@ -31,3 +31,13 @@ def total(receiver: Rows, sender: Rows, column: str, decimals: int) -> Decimal:
     unit = Decimal(1).scaleb(-decimals)
     values = (Decimal(sender[i][1][column]).quantize(unit, ROUND_HALF_EVEN) for i in common([receiver, sender]))
     return sum(values, Decimal(0))
+
+
+def total_of_all(receiver: Rows, sender: Path, column: str, decimals: int) -> Decimal:
+    """The sum of a column over every row of a file whose id the receiver has."""
+    unit, out = Decimal(1).scaleb(-decimals), Decimal(0)
+    with sender.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if row["id"] in receiver:
+                out += Decimal(row[column]).quantize(unit, ROUND_HALF_EVEN)
+    return out

@@ -1,67 +1,63 @@
-"""Binning by evidence on joined columns, written another way: rows in Python lists, formulas as they are printed."""
+"""Weight of evidence, information value and the best joined bins, straight from their definitions; imports nothing of
+ours."""
 
 from __future__ import annotations
 
 import math
-from itertools import combinations, pairwise
+from itertools import combinations
 
 
-def quantile_bin(values: list[float], most: int) -> list[int]:
-    """Each value's bin by the greatest value of each of `most` equal shares of the sorted ones."""
-    ordered = sorted(values)
-    if len(set(ordered)) <= most:
-        distinct = sorted(set(ordered))
-        return [distinct.index(v) for v in values]
-    ends = sorted({ordered[math.ceil(k * len(ordered) / most) - 1] for k in range(1, most)} - {ordered[-1]})
-    return [sum(v > e for e in ends) for v in values]
+def counts(codes, labels, size):
+    """[(events, others)] of each bin, one row at a time."""
+    out = [[0, 0] for _ in range(size)]
+    for code, y in zip(codes, labels, strict=True):
+        out[code][0 if y else 1] += 1
+    return [tuple(c) for c in out]
 
 
-def table(bins: list[int], labels: list[int]) -> list[tuple[int, int]]:
-    """(rows, events) of each bin in order."""
-    return [(bins.count(b), sum(y for k, y in zip(bins, labels, strict=True) if k == b)) for b in range(max(bins) + 1)]
+def woe(table, adjustment=0.5):
+    total_e, total_o = (math.fsum(c[k] for c in table) for k in (0, 1))
+    return [math.log(((e or adjustment) / total_e) / ((o or adjustment) / total_o)) if e + o else 0.0 for e, o in table]
 
 
-def evidence(counts: list[tuple[int, int]], add: float = 0.5) -> tuple[list[float], float]:
-    """(weights, information value)."""
-    events = sum(e for _, e in counts)
-    others = sum(r - e for r, e in counts)
-    woe, iv = [], 0.0
-    for r, e in counts:
-        good = (e or add) / events
-        bad = ((r - e) or add) / others
-        woe.append(math.log(good / bad))
-        iv += (good - bad) * woe[-1]
-    return woe, iv
+def iv(table, adjustment=0.5):
+    total_e, total_o = (math.fsum(c[k] for c in table) for k in (0, 1))
+    return math.fsum(
+        ((e or adjustment) / total_e - (o or adjustment) / total_o) * w
+        for (e, o), w in zip(table, woe(table, adjustment), strict=True)
+        if e + o
+    )
 
 
-def best_merging(counts: list[tuple[int, int]], most: int, monotone: bool) -> float:
-    """The largest information value of all ways to cut a row of bins, by trying all of them."""
-    best = -math.inf
-    for k in range(min(most, len(counts))):
-        for cuts in combinations(range(1, len(counts)), k):
-            ends = [0, *cuts, len(counts)]
-            merged = [tuple(map(sum, zip(*counts[a:b], strict=True))) for a, b in pairwise(ends)]
-            rates = [e / r for r, e in merged]
-            rising = all(a <= b for a, b in pairwise(rates))
-            falling = all(a >= b for a, b in pairwise(rates))
-            if not monotone or rising or falling:
-                best = max(best, evidence(merged)[1])
+def joined(table, starts):
+    ends = [*starts[1:], len(table)]
+    return [tuple(sum(c[k] for c in table[a:b]) for k in (0, 1)) for a, b in zip(starts, ends, strict=True)]
+
+
+def best_iv(table, bins, least, monotone):
+    """The largest information value of all ways to join neighbours: every way is tried."""
+    best = -1.0
+    for k in range(bins):
+        for cuts in combinations(range(1, len(table)), k):
+            parts = joined(table, [0, *cuts])
+            if any(e + o < least for e, o in parts):
+                continue
+            shares = [e / (e + o) for e, o in parts]
+            if monotone and shares != sorted(shares) and shares != sorted(shares, reverse=True):
+                continue
+            best = max(best, iv(parts))
     return best
 
 
-def chi_merging(counts: list[tuple[int, int]], most: int, level: float) -> list[tuple[int, int]]:
-    """Neighbours merged by scipy's test of a two by two table until all differ at `level`, and `most` are left."""
-    from scipy.stats import chi2, chi2_contingency
+def ks_cut(table):
+    """Where cumulative shares are farthest apart."""
+    total_e, total_o = (sum(c[k] for c in table) for k in (0, 1))
+    before = [[sum(c[side] for c in table[:k]) for side in (0, 1)] for k in range(1, len(table))]
+    gaps = [abs(e / total_e - o / total_o) for e, o in before]
+    return gaps.index(max(gaps)) + 1
 
-    rows = list(counts)
-    while len(rows) > 1:
-        statistic = []
-        for (r, e), (q, f) in pairwise(rows):
-            whole = [[e, r - e], [f, q - f]]
-            one_sided = e + f == 0 or r - e + q - f == 0
-            statistic.append(0.0 if one_sided else chi2_contingency(whole, correction=False).statistic)
-        at = min(range(len(statistic)), key=lambda k: statistic[k])
-        if len(rows) <= most and statistic[at] >= chi2.ppf(level, 1):
-            break
-        rows[at : at + 2] = [(rows[at][0] + rows[at + 1][0], rows[at][1] + rows[at + 1][1])]
-    return rows
+
+def chi_square(a, b):
+    columns, n = (a[0] + b[0], a[1] + b[1]), sum(a) + sum(b)
+    expected = [[sum(row) * columns[k] / n for k in (0, 1)] for row in (a, b)]
+    return sum((row[k] - e[k]) ** 2 / e[k] for row, e in zip((a, b), expected, strict=True) for k in (0, 1))

@@ -165,6 +165,7 @@ def test_who_probes_follows_from_what_is_learnt(one: StepSpec, me: str, expected
         (step("psi/cardinality", {"receiver": "shop", "sender": "bank"}, floor=4), 5, False),
         (step("psi/cardinality", {"receiver": "shop", "sender": "bank"}, floor=5), 5, True),
         (step("psi/vole", {"receiver": "shop", "sender": "bank"}), 5, False),
+        (step("psi/vole", {"receiver": "shop", "sender": "bank"}, floor=9), 5, True),
         (step("psi/lookup", {"receiver": "shop", "sender": "bank"}, columns=["v"]), 5, False),
         (step("psi/vole", {"receiver": "shop", "sender": "bank"}), 0, True),
     ],

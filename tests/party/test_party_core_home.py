@@ -98,6 +98,23 @@ def test_commitments_are_keyed_by_party(home: PartyHome, tmp_path: Path) -> None
     assert digests[0] != digests[1]
 
 
+def test_a_union_has_the_rows_of_all_and_row_ids_of_its_own(home: PartyHome, tmp_path: Path) -> None:
+    home.datasets.add("may", _csv(tmp_path / "a.csv", 3), strings=["id"])
+    home.datasets.add("june", _csv(tmp_path / "b.csv", 2, offset=10), strings=["id"])
+    assert home.datasets.union("both", ["june", "may", "june"]).rows == 7
+    home.datasets.offer("both", "j")
+    both, june = home.datasets.read("both", "j"), (home.datasets.offer("june", "j"), home.datasets.read("june", "j"))[1]
+    assert both["_row"].to_pylist() == list(range(7))
+    assert both["amount"].to_pylist() == [*june["amount"].to_pylist(), 0, 1, 2, *june["amount"].to_pylist()]
+    other = tmp_path / "other.csv"
+    other.write_text("id,amount,more\nu1,1,2\n", encoding="utf-8")
+    home.datasets.add("other", other, strings=["id"])
+    assert _code(home.datasets.union, "all", ["may", "other"]) == "schema_mismatch"
+    assert _code(home.datasets.union, "all", ["may", "july"]) == "unknown_dataset"
+    assert _code(home.datasets.union, "both", ["may", "june"]) == "dataset_exists"
+    assert _code(home.datasets.union, "All", ["may", "june"]) == "bad_dataset_name"
+
+
 def test_unknown_datasets_and_columns_get_hints(home: PartyHome, tmp_path: Path) -> None:
     home.datasets.add("loans", _csv(tmp_path / "a.csv", 3))
     with pytest.raises(ParleyError) as caught:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from shared import unavailable
 from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 from vertical import split_inputs, train, use_plain
@@ -125,10 +127,12 @@ def test_the_card_says_what_was_signed_and_what_this_party_measured(homes: dict[
 
 
 def test_a_bundle_is_whole_signed_and_without_a_row(homes: dict[str, PartyHome], tmp_path: Path) -> None:
+    if importlib.util.find_spec("onnx") is None:
+        unavailable("onnx is not installed: pip install 'parley[export]'")
     for name, home in homes.items():
         folder = tmp_path / f"bundle-{name}"
-        told = cli(home, "export", "j1", "train", str(folder), "--pmml")
-        assert told["files"] == ["card.json", "card.md", "part.json", "part.pmml"]
+        told = cli(home, "export", "j1", "train", str(folder), "--pmml", "--onnx")
+        assert told["files"] == ["card.json", "card.md", "part.json", "part.onnx", "part.pmml"]
         bundle, signer = models.verify(folder)
         assert (bundle.content, signer.fingerprint) == (told["content"], home.card.fingerprint)
         assert {p.stat().st_mode & 0o077 for p in folder.iterdir()} == {0}
@@ -209,6 +213,13 @@ def test_what_is_no_model_is_told(homes: dict[str, PartyHome]) -> None:
     assert "j1 train" in e.value.hint
     assert code_of(models.model_card, homes["bank"], "j1", "measure") == "no_model"
     assert models.models(homes["bank"])[0].step == "train"
+
+
+def test_trees_are_no_scorecard(homes: dict[str, PartyHome]) -> None:
+    arguments = ["party", "model", "scorecard", "j1", "train", "--home", str(homes["bank"].path)]
+    ran = CliRunner().invoke(app, arguments)
+    assert isinstance(ran.exception, ParleyError)
+    assert ran.exception.code == "no_scorecard"
 
 
 def test_hostile_words_do_not_become_markup() -> None:

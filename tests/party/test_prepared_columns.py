@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from parley.party.runtime.agreement import on_raw_columns
+from parley.protocols.kit import Sizes
+from parley.protocols.planned import is_reshaped, sizes_at
 from parley.wire.jobspec import JobSpec
 
 ROLES = {"receiver": "bank", "sender": ["shop"]}
@@ -26,4 +27,7 @@ def test_only_steps_before_any_preparation_are_held_to_the_datasets_columns():
             },
         }
     )
-    assert on_raw_columns(spec) == {"align", "split", "encode", "plain"}
+    assert {n for n in spec.steps if not is_reshaped(spec, n)} == {"align", "split", "encode", "plain"}
+    sizes = Sizes({"bank": 10, "shop": 10}, {"bank": 3, "shop": 4})
+    assert sizes_at(spec, "train", sizes).columns == {"bank": 96, "shop": 128}
+    assert sizes_at(spec, "plain", sizes) == sizes

@@ -84,7 +84,7 @@ def test_a_copy_elsewhere_has_the_hash_of_the_original(copy):
 @pytest.mark.parametrize(
     "file",
     [
-        "protocols/scheme.py",
+        "protocols/gbdt/scheme.py",
         "protocols/inputs.py",
         "protocols/kit/session.py",
         "crypto/prg.py",

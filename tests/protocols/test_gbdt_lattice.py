@@ -14,7 +14,7 @@ from vertical import CAST3, part, split_inputs, train, use_plain
 
 from parley.crypto.ahe import Layout
 from parley.crypto.errors import CryptoError
-from parley.protocols import pieces, scheme
+from parley.protocols.gbdt import pieces, scheme
 from parley.protocols.gbdt.jobs import VERTICAL
 from parley.protocols.gbdt.messages import Histograms, Key, NodeGradients
 from parley.protocols.kit import Cast, StepInputs
@@ -143,12 +143,35 @@ def no_rows(body: bytes) -> bytes:
 
 def other_key(body: bytes) -> bytes:
     key = Key.decode(body, {})
-    return Key(key.public[:10] + bytes(32) + key.public[42:], key.count, key.outputs).encode()
+    return Key(key.public[:10] + bytes(32) + key.public[42:], key.count, key.outputs, key.sharing).encode()
 
 
 def fewer_outputs(body: bytes) -> bytes:
     key = Key.decode(body, {})
-    return Key(key.public, key.count, 2).encode()
+    return Key(key.public, key.count, 2, key.sharing).encode()
+
+
+def less_sharing(body: bytes) -> bytes:
+    key = Key.decode(body, {})
+    return Key(key.public, key.count, key.outputs, 1).encode()
+
+
+def test_features_that_share_a_polynomial_are_counted():
+    params = VERTICAL.params(label="y", **LATTICE)
+    assert scheme.shared(params, [(33,) * 300]) == 2
+    assert scheme.shared(params, [(33,) * 3, (2,) * 40]) == 16
+    assert scheme.shared(params, [(11, 11, 11, 31)]) == 4  # 0-10, 11-21, 22-32, 33-63: three, and then two
+    assert scheme.shared(VERTICAL.params(label="y", column_sample=0.5, **LATTICE), [(33,) * 300]) == 2
+    assert scheme.shared(VERTICAL.params(label="y", column_sample=0.5, **LATTICE), [(33, 3, 33)]) == 16
+    assert scheme.shared(VERTICAL.params(label="y"), [(33,)]) == 32
+
+
+def test_fifty_trees_of_three_hundred_features_fit_the_narrow_ring():
+    params = VERTICAL.params(label="y", trees=50, depth=5, **LATTICE)
+    shapes = [(33,) * 300]
+    terms = scheme.Terms(params, 100_000, scheme.planned(params, shapes), sharing=scheme.shared(params, shapes))
+    assert terms.plan().profile.name == "standard"
+    assert terms.plan().distance_bits >= 40
 
 
 @pytest.mark.parametrize(
@@ -157,6 +180,7 @@ def fewer_outputs(body: bytes) -> bytes:
         (NodeGradients.TAG, no_rows, "bad_ciphertext"),
         (Key.TAG, other_key, "bad_key"),
         (Key.TAG, fewer_outputs, "protocol_violation"),
+        (Key.TAG, less_sharing, "protocol_violation"),
     ],
 )
 def test_what_does_not_belong_to_this_run_is_refused_by_name(tag, change, code):
@@ -203,4 +227,4 @@ def test_the_key_is_closed_when_the_training_ends(monkeypatch):
     monkeypatch.setattr(scheme, "generate", lambda terms: made.append(real(terms)) or made[-1])
     train(three_parties(), {"trees": 1, "depth": 1, **LATTICE})
     with pytest.raises(CryptoError, match="closed"):
-        made[0].encrypt(np.zeros((1, 2), np.int64), Layout(2, 1 << 20, 569))
+        made[0].encrypt(np.zeros((1, 2), np.int64), Layout(2, 1 << 16, 569))

@@ -178,9 +178,10 @@ def test_other_rows_are_prepared_as_the_training_rows_were(protocol, monkeypatch
     t = t.set_column(1, "y", pa.array((t.column("y").to_numpy() > 0).astype(int)))
     some = {p: part(t.select(cols), order) for p, cols in zip(("bank", "bureau", "telco"), COLUMNS, strict=True)}
     given = {p: StepInputs(d.table, {"train": trained[p].keep, **d.needs}) for p, d in some.items()}
-    run = run_local(protocol, CAST3, given, {"label": "y"})
+    params = {"label": "y", **({"scale_bits": 32} if protocol is SCORE else {})}
+    run = run_local(protocol, CAST3, given, params)
     np.testing.assert_allclose(run["bank"].keep["scores"], trained["bank"].keep["scores"][order], atol=1e-6)
     raw = {**trained["bureau"].keep, "prepared": Pipeline().to_json()}
     given["bureau"].needs["train"] = raw
-    wrong = run_local(protocol, CAST3, given, {"label": "y"})["bank"].keep["scores"]
+    wrong = run_local(protocol, CAST3, given, params)["bank"].keep["scores"]
     assert np.abs(wrong - trained["bank"].keep["scores"][order]).max() > 0.01

@@ -127,7 +127,7 @@ class World:
     def made_up(self, party: str, public: bytes) -> MadeUp:
         splits, width = Splits.of(self.run[party].keep), max(self.binnings[party].n_bins)
         out = MadeUp()
-        out.one(v.Key(public, 60, 0))
+        out.one(v.Key(public, 60, 0, 32))
         for t in range(2):
             levels = self.levels(t)
             for level in range(3):

@@ -1,25 +1,26 @@
-"""Selection: filters in a row equal to the same done centrally, numbers in place of names, refusals by name."""
+"""Columns chosen by filters, after a weight-of-evidence step, against a central choice; misbehaviour."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from cases import CASES, COLUMNS, FILTERS, table, weighed
-from simulators.envelopes import seen
-from vertical import CAST2, split_inputs, train, use_plain
+from cases import CAST2
+from vertical import split_inputs, use_plain
 
+from parley.components.features.selection import strongest
 from parley.protocols import registry
 from parley.protocols.frame import frame_of
 from parley.protocols.kit import StepInputs, run_local
+from parley.protocols.kit import conformance as c
 from parley.protocols.kit.local import Setting
-from parley.protocols.prep import select as q
+from parley.protocols.prep import select
+from parley.wire import codec
 from parley.wire.errors import ParleyError
 
-SELECT = registry.load("prep/select")
+NAMES = {"bank": ["a0", "a1"], "bureau": ["b0", "b1", "b2"]}
 
 
 @pytest.fixture(autouse=True)
@@ -27,173 +28,140 @@ def plain(monkeypatch):
     use_plain(monkeypatch)
 
 
-def data(rows: int = 400) -> dict[str, StepInputs]:
-    """Two columns that decide at the bureau, with a near copy of the better one, a constant and one that drifts."""
-    rng = np.random.default_rng(9)
-    x = rng.normal(size=(rows, 3))
-    y = (2 * x[:, 1] + x[:, 0] + 0.5 * rng.normal(size=rows) > 0).astype(int)
-    noisy = x[:, 1] + 0.3 * rng.normal(size=rows)
-    table = pa.table({
-        "id": np.arange(rows), "y": y, "a": x[:, 0], "b": rng.normal(size=rows),
-        "n": noisy, "s": x[:, 1], "k": np.ones(rows), "w": x[:, 2],
-    })  # fmt: skip
-    return split_inputs(table, ["id", "y", "a", "b"], ["id", "n", "s", "k", "w"])
+def weighed() -> tuple[dict[str, StepInputs], dict[tuple[str, str], float]]:
+    """Both parties after stats/woe, and each column's information value."""
+    rng = np.random.default_rng(1)
+    y = rng.integers(0, 2, 200)
+    noise = {"a0": 0.4, "a1": 3.0, "b0": 9.0, "b1": 0.6, "b2": 1.5}
+    x = {n: y + s * rng.normal(size=200) for n, s in noise.items()}
+    table = pa.table({"id": range(200), "y": y, **x})
+    data = split_inputs(table, ["id", "y", *NAMES["bank"]], ["id", *NAMES["bureau"]])
+    params = {"label": "y", "exclude": ["id"], "bins": 5, "transform": "none", "share_names": True}
+    done = run_local(registry.load("stats/woe"), CAST2, data, params)
+    ivs = {(e["party"], e["feature"]): e["iv"] for e in done["bank"].result["binning"]}
+    return {p: StepInputs(d.table, {"woe": done[p].keep}) for p, d in data.items()}, ivs
 
 
-def after(inputs, done, step):
-    return {p: StepInputs(i.table, {**i.needs, step: done[p].keep}) for p, i in inputs.items()}
+def chosen(data, filters, setting=None, **params):
+    done = run_local(select.SELECT, CAST2, data, {"filters": filters, **params}, setting=setting)
+    out = {}
+    for p in data:
+        names = frame_of(StepInputs(data[p].table, {"select": done[p].keep}), p).table.column_names
+        out[p] = [n for n in names if n not in ("id", "y", "_row")]
+        assert {"id", "_row"} <= set(names)
+        assert done[p].result == {"columns": len(NAMES[p]), "kept": len(out[p])}
+    return out, done
 
 
-def with_iv(inputs, **params):
-    run = run_local(registry.load("stats/woe"), CAST2, inputs, {"label": "y", "id": "id", **params})
-    return after(inputs, run, "woe"), run
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 5])
+def test_the_best_of_all_parties_stay(k):
+    data, ivs = weighed()
+    got, _ = chosen(data, [{"by": "iv", "top_k": k, "keep_one": False}])
+    best = sorted(ivs, key=ivs.get, reverse=True)[:k]  # type: ignore[arg-type]  # values of a dict
+    assert {(p, n) for p, names in got.items() for n in names} == set(best)
 
 
-def select(inputs, filters, setting: Setting | None = None, **params):
-    given = {"label": "y", "id": "id", "filters": filters, **params}
-    return run_local(SELECT, CAST2, inputs, given, setting=setting)
+def test_a_threshold_and_one_of_each_party():
+    data, ivs = weighed()
+    line = sorted(ivs.values())[-1]
+    got, _ = chosen(data, [{"by": "iv", "threshold": line}])
+    top = max(ivs, key=ivs.get)  # type: ignore[arg-type]  # values of a dict
+    other = "bureau" if top[0] == "bank" else "bank"
+    best_there = max((n for p, n in ivs if p == other), key=lambda n: ivs[other, n])
+    assert got == {top[0]: [top[1]], other: [best_there]}
 
 
-def names(done, inputs, party: str) -> list[str]:
-    table = frame_of(StepInputs(inputs[party].table, {"select": done[party].keep}), party).table
-    return [c for c in table.column_names if c not in ("_row", "id", "y")]
+def test_filters_apply_one_after_the_other():
+    data, ivs = weighed()
+    got, done = chosen(
+        data,
+        [
+            {"by": "manual", "columns": {"bureau": ["b0", "b2"]}},
+            {"by": "iv", "top_k": 3, "keep_one": False},
+            {"by": "std", "top_k": 1, "take": "low"},
+        ],
+    )
+    left = {k: v for k, v in ivs.items() if k != ("bureau", "b1")}
+    best = sorted(left, key=left.get, reverse=True)[:3]  # type: ignore[arg-type]  # values of a dict
+    for party, names in got.items():
+        stds = {n: np.std(data[party].table.column(n).to_numpy()) for p, n in best if p == party}
+        assert names == [min(stds, key=stds.get)]  # type: ignore[arg-type]  # values of a dict
+    shown = select.Left.decode(next(e.body for e in done.transcript if e.address.tag == select.Left.TAG), {})
+    assert shown.flags.tolist() == [1, 0, 1]
 
 
-def test_the_best_of_all_parties_by_information_value():
-    inputs, woe = with_iv(data())
-    ranked = sorted(woe["bank"].result["binning"], key=lambda f: -f["iv"])[:2]
-    done = select(inputs, [{"by": "iv", "top_k": 2}], keep_one=False)
-    chosen = {("bank", n) for n in names(done, inputs, "bank")}
-    columns = ["n", "s", "k", "w"]
-    chosen |= {("bureau", f"#{columns.index(n)}") for n in names(done, inputs, "bureau")}
-    assert chosen == {(f["party"], f["feature"]) for f in ranked}
-    kept_one = select(inputs, [{"by": "iv", "threshold": 1e6}])
-    assert (kept_one["bank"].result["columns"], kept_one["bureau"].result["columns"]) == (1, 1)
-    assert names(kept_one, inputs, "bureau") == ["s"]
-
-
-def test_of_two_that_correlate_the_one_with_more_evidence_stays():
-    inputs, _ = with_iv(data())
-    done = select(inputs, [{"by": "correlation", "threshold": 0.8}])
-    assert names(done, inputs, "bureau") == ["s", "k", "w"]
-    assert {r.disclosure for r in done.egress["bureau"]} == {"columns_left", "correlated_pairs"}
-    assert {r.disclosure for r in done.egress["bank"]} == {"chosen_columns"}
-
-
-def test_filters_that_need_nobody_send_nothing():
-    inputs = data()
-    filters = [
-        {"by": "statistics", "min_std": 0.01},
-        {"by": "vif", "threshold": 4},
-        {"by": "manual", "drop": {"bureau": ["w"]}, "keep": {"bank": ["b"]}},
-    ]
-    done = select(inputs, filters)
-    assert done.transcript == []
-    assert names(done, inputs, "bank") == ["b"]
-    assert len(names(done, inputs, "bureau")) == 1
-    assert done["bureau"].result == {
-        "columns": 1,
-        "filters": [{"by": "statistics", "left": 3}, {"by": "vif", "left": 2}, {"by": "manual", "left": 1}],
-    }
-
-
-def test_columns_that_drift_go():
-    rows = 400
-    rng = np.random.default_rng(2)
-    late = np.arange(rows) >= 200
-    table = pa.table({
-        "id": np.arange(rows), "y": rng.integers(0, 2, rows), "t": np.arange(rows),
-        "still": rng.normal(size=rows), "moves": rng.normal(size=rows) + 3 * late,
-    })  # fmt: skip
-    inputs = split_inputs(table, ["id", "y", "t"], ["id", "still", "moves"])
-    cast = {"label": "bank", "member": ["bureau"]}
-    parted = run_local(registry.load("prep/split"), cast, inputs, {"test": 0.5, "by": "time", "column": "t"})
-    given = after(inputs, parted, "split")
-    done = select(given, [{"by": "stability", "threshold": 0.3}], keep_one=False)
-    assert names(done, given, "bureau") == ["still"]
+def test_without_information_values_nothing_is_sent():
+    data, _ = weighed()
+    _, done = chosen(data, [{"by": "distinct", "threshold": 2}], exclude=["id", "y"])
+    assert not done.transcript
+    plain_rows = {p: StepInputs(d.table, {"a": {"rows": d.needs["woe"]["rows"]}}) for p, d in data.items()}
     with pytest.raises(ParleyError) as e:
-        select(inputs, [{"by": "stability"}])
-    assert e.value.code == "no_rows"
+        chosen(plain_rows, [{"by": "iv", "top_k": 1}])
+    assert e.value.code == "no_iv"
 
 
-def test_a_models_gains_choose():
-    inputs = data()
-    trained = train(inputs, {"trees": 3, "depth": 2, "share_names": True})
-    gains = {(i["party"], i["feature"]) for i in trained["bank"].result["importance"][:2]}
-    given = after(inputs, trained, "train")
-    done = select(given, [{"by": "importance", "top_k": 2}], keep_one=False)
-    assert {(p, n) for p in inputs for n in names(done, given, p)} == gains
-
-
-def test_a_training_goes_on_with_what_was_chosen():
-    inputs, _ = with_iv(data(), transform="woe")
-    done = select(inputs, [{"by": "iv", "top_k": 2}])
-    trained = train(after(inputs, done, "select"), {"trees": 1})
-    binning = json.loads(trained["bureau"].keep["binning"])
-    assert [c["name"] for c in binning["columns"]] == names(done, inputs, "bureau")
-
-
-def changed(kind, change):
-    def fault(envelope, now):
-        if now == "after" or envelope.address.tag != kind.TAG:
-            return envelope
-        return dataclasses.replace(envelope, body=change(kind.decode(envelope.body, {})).encode())
-
-    return fault
-
-
-MISBEHAVIOUR = {
-    "another number of columns": (q.Standing, lambda m: q.Standing(m.flags[1:]), "bureau"),
-    "a pair that is not there": (q.Linked, lambda m: q.Linked(np.array([[0, 90]], np.uint32)), "bureau"),
-    "a choice of another size": (q.Chosen, lambda m: q.Chosen(m.flags[1:]), "bank"),
-    "a column that had gone": (q.Chosen, lambda m: q.Chosen(np.ones_like(m.flags)), "bank"),
-}
-
-
-@pytest.mark.parametrize("what", MISBEHAVIOUR)
-def test_a_misbehaving_peer_is_refused_by_name(what):
-    kind, change, who = MISBEHAVIOUR[what]
-    inputs, _ = with_iv(data())
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"by": "iv"},
+        {"by": "iv", "top_k": 1, "threshold": 2},
+        {"by": "manual", "top_k": 1},
+        {"by": "std", "columns": {}},
+    ],
+)
+def test_a_filter_has_one_rule(wrong):
     with pytest.raises(ParleyError) as e:
-        select(inputs, FILTERS, Setting(fault=changed(kind, change), patience=5))
-    assert (e.value.code, e.value.party) == ("protocol_violation", who)
-
-
-@pytest.mark.parametrize("filters", [
-    [], [{"by": "iv"}], [{"by": "magic"}], [{"by": "manual", "keep": {"nobody": []}}], [{"by": "vif", "threshold": 1}],
-])  # fmt: skip
-def test_parameters_that_make_no_sense_are_refused(filters):
-    with pytest.raises(ParleyError) as e:
-        select(data(), filters)
+        chosen(weighed()[0], [wrong])
     assert e.value.code == "bad_parameters"
 
 
-@pytest.mark.parametrize("by", ["iv", "importance"])
-def test_a_measure_that_nobody_took_is_missed(by):
+def test_rules_keep_the_strongest():
+    values, left = np.array([3.0, 1, 2, 2, 9]), np.array([True, True, True, True, False])
+    assert strongest(values, left, 2.0, None, None, low=False).tolist() == [True, False, True, True, False]
+    assert strongest(values, left, 2.0, None, None, low=True).tolist() == [False, True, True, True, False]
+    assert strongest(values, left, None, 2, None, low=False).tolist() == [True, False, True, False, False]
+    assert strongest(values, left, None, None, 0.3, low=True).tolist() == [False, True, True, False, False]
+
+
+@pytest.mark.parametrize("change", [c.retagged, c.replayed, c.truncated])
+def test_every_mutation_is_refused_by_name(change):
+    data, _ = weighed()
+
+    def work(setting=None):
+        return run_local(select.SELECT, CAST2, data, {"filters": [{"by": "iv", "top_k": 2}]}, setting=setting)
+
+    whole = work().transcript
+    for index, error in c.mutations(work, len(whole), change):
+        assert error is not None, index
+        assert error.code in ("undeclared_message", "protocol_violation", "malformed")
+        assert error.party == whole[index].address.sender
+
+
+@pytest.mark.parametrize(
+    ("party", "kind", "flags"),
+    [
+        ("bank", select.Chosen, [1, 1, 1]),
+        ("bank", select.Chosen, [1]),
+        ("bank", select.Chosen, [0, 0, 2]),
+        ("bureau", select.Left, [1]),
+        ("bureau", select.Left, [0, 0, 7]),
+    ],
+)
+def test_who_misbehaves_is_named(party, kind, flags):
+    def fault(envelope, now):
+        if now == "before" and envelope.address.tag == kind.TAG:
+            return dataclasses.replace(envelope, body=codec.encode({"flags": np.array(flags, np.uint8)}))
+        return envelope
+
     with pytest.raises(ParleyError) as e:
-        select(data(), [{"by": by, "top_k": 1}])
-    assert e.value.code == "no_measure"
+        chosen(weighed()[0], [{"by": "std", "top_k": 2}, {"by": "iv", "top_k": 2}], Setting(fault=fault, patience=2))
+    assert (e.value.party, e.value.code) == (party, "protocol_violation")
 
 
-def renamed(inputs: dict[str, StepInputs]) -> dict[str, StepInputs]:
-    """Other names, other scales: no party's columns stay, fall out or hang together differently."""
-    out = {}
-    for party, given in inputs.items():
-        t = given.table
-        for k, name in enumerate(t.column_names):
-            if name.startswith("x"):
-                t = t.set_column(k, f"{name} moved", pa.array(t.column(name).to_numpy() * 7.0 - 2))
-        out[party] = StepInputs(t, given.needs)
-    return out
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_all_that_is_sent_follows_from_what_may_be_learnt(seed):
-    """No message has randomness, so the simulator is the function of what is learnt itself: parties that agree on
-    columns left, pairs and choices send the very same bytes, whatever else their columns hold."""
-    first = split_inputs(table(40, seed), *COLUMNS)
-    runs = [CASES["prep/select"].run(inputs=weighed(inputs)).transcript for inputs in (first, renamed(first))]
-    for sender, receiver in (("bureau", "bank"), ("telco", "bank"), ("bank", "bureau"), ("bank", "telco")):
-        one, other = (seen(transcript, sender, receiver) for transcript in runs)
-        assert one == other
-        assert len(one) > 1
+def test_all_that_is_sent_is_what_is_learnt():
+    """The simulator: each message is the disclosure itself, so that views are equal to the byte."""
+    data, _ = weighed()
+    got, done = chosen(data, [{"by": "iv", "top_k": 3, "keep_one": False}])
+    stays = np.array([n in got["bureau"] for n in NAMES["bureau"]], dtype=np.uint8)
+    made = [select.Left(np.ones(3, np.uint8)).encode(), select.Chosen(stays).encode()]
+    assert [e.body for e in done.transcript] == made

@@ -24,7 +24,7 @@ from parley.protocols.psi import sum as psi_sum
 from parley.protocols.psi.cardinality import CARDINALITY
 from parley.protocols.psi.ids import matches
 from parley.protocols.psi.sum import SUM, layout_of
-from parley.protocols.psi.values import bits_of, fixed_point
+from parley.protocols.psi.values import added, bits_of, fixed_point
 from parley.wire.errors import ParleyError
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "oracles"))
@@ -135,6 +135,36 @@ def test_real_tables_with_repeated_ids_add_up_as_the_oracles_decimals():
         out = run_local(SUM, CAST, data, {"id": "id", "value": name, "decimals": 6, "max_value": 1000})
         assert out["shop"].result["units"] == int(expected.scaleb(6))
         assert out["shop"].result["count"] == len(psi_oracle.common(tables)) > 500
+
+
+def test_rows_with_one_id_add_up_where_the_job_says_so(monkeypatch):
+    use_plain(monkeypatch)
+    data = pair(["a", "b", "q"], ["a", "b", "a", None, "c", "a"], [1.25, 2.0, -4.0, 100.0, 50.0, None])
+    assert add(data)["shop"].result["units"] == 325
+    assert add(data, repeated="add")["shop"].result == {"count": 2, "units": -75, "decimals": 2, "sum": -0.75}
+
+
+def test_real_rows_with_one_id_add_up_as_the_oracles_decimals(monkeypatch):
+    use_plain(monkeypatch)
+    name = "breast_hetero_guest_repeated_id"
+    data = {"shop": from_file("breast_hetero_host"), "bank": from_file(name, 10**6)}
+    host = psi_oracle.by_id(need("data/breast_hetero_host.csv"))
+    expected = psi_oracle.total_of_all(host, need(f"data/{name}.csv"), "x3", 6)
+    given = {"id": "id", "value": "x3", "decimals": 6, "max_value": 1000, "repeated": "add"}
+    assert run_local(SUM, CAST, data, given)["shop"].result["units"] == int(expected.scaleb(6))
+
+
+def test_sums_of_one_id_are_exact_and_kept_in_range():
+    units = np.array([2**59, 2**59, -(2**59), 7, -(2**59)], np.int64)
+    assert added(units, np.array([0, 1, 1, 1, 0]), 2, 2**60 - 1, "v").tolist() == [0, 7]
+    rng = np.random.default_rng(1)
+    many, which = rng.integers(-(2**45), 2**45, 5000), rng.integers(0, 50, 5000)
+    exact = [sum(int(x) for x in many[which == g]) for g in range(50)]
+    assert added(many, which, 50, 2**60 - 1, "v").tolist() == exact
+    for wrong in (np.full(2, 2**59, np.int64), np.full(64, 2**59, np.int64), np.full(64, -(2**59), np.int64)):
+        with pytest.raises(ParleyError) as e:
+            added(wrong, np.zeros(len(wrong), np.int64), 1, 2**60 - 1, "v")
+        assert e.value.code == "value_out_of_range"
 
 
 def test_below_the_floor_nothing_is_added(monkeypatch):

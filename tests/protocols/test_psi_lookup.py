@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from id_tables import brought, column, from_file, places
 from seeded import Seeded
 from shared import need
-from tables import brought, column, from_file, places
 
 from parley.crypto import curve, okvs
+from parley.protocols import registry
 from parley.protocols.kit import Cast, StepInputs, run_local
 from parley.protocols.kit import conformance as c
 from parley.protocols.kit.local import Setting
@@ -221,11 +222,28 @@ def test_ids_of_a_small_space_cannot_be_tried_out_against_the_table_but_can_with
 
 def test_which_id_each_row_has_is_found_for_every_spelling():
     table = brought(pa.table({"id": ["b", "B", None, "a", "b ", "A", "", "b"]})).table
-    from parley.protocols.psi.ids import id_column
+    expected = {"nfkc-casefold": [0, 0, -1, 1, 0, 1, -1, 0], "none": [0, 1, -1, 2, 3, 4, -1, 0]}
+    for rule, which in expected.items():
+        params = LOOKUP.validate({"id": "id", "columns": ["v"], "normalise": rule}, Cast(CAST))
+        found, of = columns.with_all_rows(table, params, "shop", Cast(CAST))
+        assert of.tolist() == which
+        assert places(found.rows) == [which.index(k) for k in range(max(which) + 1)]
+    refusing = params.model_copy(update={"duplicates": "refuse"})
+    with pytest.raises(ParleyError) as e:
+        columns.with_all_rows(table, refusing, "shop", Cast(CAST))
+    assert e.value.code == "repeated_ids"
 
-    found = id_column(table, "id", "nfkc-casefold")
-    assert columns._which(table, "id", "nfkc-casefold", found).tolist() == [0, 0, -1, 1, 0, 1, -1, 0]
-    assert columns._which(table, "id", "none", id_column(table, "id", "none")).tolist() == [0, 1, -1, 2, 3, 4, -1, 0]
+
+def test_keys_of_several_columns_are_looked_up_counted_and_met():
+    shop = brought(pa.table({"last": ["Ab", "A", "x", "Ab"], "first": ["c", "bc", "y", "c"]}))
+    other = brought(pa.table({"l": ["ab", "x"], "f": ["c", "z"], "v": [5, 6]}), 1000)
+    key = {"id": {"shop": ["last", "first"], "bank": ["l", "f"]}, "normalise": "nfkc-casefold"}
+    data = {"shop": shop, "bank": other}
+    assert [r["v"] for r in looked_up(run_local(LOOKUP, CAST, data, {**key, "columns": ["v"]}))] == [5, None, None, 5]
+    counted = run_local(registry.load("psi/cardinality"), CAST, data, key)
+    assert counted["shop"].result == {"cardinality": 1}
+    met = run_local(registry.load("psi/multi"), {"member": ["shop", "bank"]}, data, key)
+    assert (places(met["shop"].keep["rows"]), places(met["bank"].keep["rows"], 1000)) == ([0], [0])
 
 
 def test_columns_of_no_type_that_travels_and_too_long_texts_are_refused():

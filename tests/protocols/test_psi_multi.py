@@ -17,6 +17,7 @@ from parley.protocols.kit import Cast, StepInputs, run_local
 from parley.protocols.kit import conformance as c
 from parley.protocols.kit.local import Setting
 from parley.protocols.psi import multi, points
+from parley.protocols.psi.ids import matches
 from parley.protocols.psi.multi import MULTI, Closing, Common, Hint, Ring, Trace
 from parley.wire.errors import ParleyError
 
@@ -178,7 +179,7 @@ def unsorted(body: bytes) -> Trace:
 WRONG = {
     "no element": (Ring, "bo", lambda b: Ring(np.full_like(Ring.decode(b, {}).points, 255)), "bad_point"),
     "the same id twice": (Ring, "ada", doubled, "duplicate_key"),
-    "a token of its own": (Common, "ada", lambda b: Common(Common.decode(b, {}).tokens ^ 4), "protocol_violation"),
+    "a token twice": (Common, "ada", lambda b: Common(Common.decode(b, {}).tokens[[0, 0]]), "protocol_violation"),
     "another count": (Closing, "ada", lambda b: Closing("ok", 3), "protocol_violation"),
     "under the floor": (Closing, "ada", lambda b: Closing("ok", 1), "protocol_violation"),
     "empty in spite of the floor": (Closing, "ada", lambda b: Closing("empty", 0), "protocol_violation"),
@@ -197,6 +198,15 @@ def test_who_misbehaves_is_named(what):
     with pytest.raises(ParleyError) as e:
         run(data, instead(kind.TAG, sender, make), floor=2)
     assert (e.value.party, e.value.code) == (sender, "protocol_violation" if kind is Hint else code)
+
+
+def test_a_token_that_is_not_there_is_refused_and_blames_nobody_alone():
+    """Whoever changed the set on its way may be as much at fault as the leader; the error names both."""
+    data = inputs(["a", "b", "c"], ["b", "c", "y"], ["c", "b", "x"])
+    with pytest.raises(ParleyError, match="ada named a common token") as e:
+        run(data, instead(Common.TAG, "ada", lambda b: Common(Common.decode(b, {}).tokens ^ 4)))
+    assert e.value.code == "protocol_violation"
+    assert e.value.party in ("bo", "cy")  # who found it
 
 
 def test_a_floor_that_the_job_does_not_have_is_refused():
@@ -240,3 +250,28 @@ def test_where_a_common_record_lies_at_another_member_shows_only_without_the_shu
         hits[how] = int(np.sum(shown == np.array(truth)))
     assert hits["as it was"] == 30
     assert hits["shuffled"] < 10  # half a hit by chance; ten or more has p < 1e-9
+
+
+def test_members_who_pool_count_what_their_sets_share_and_do_not_see_which(monkeypatch):
+    """What the page says of two who pool: a number. The honest member's shuffle is what hides the places."""
+    data = inputs([str(i) for i in range(40)], ["7"], [str(i) for i in range(0, 40, 2)])
+    named = {}
+    for how, kind in (("shuffled", {}), ("as it was", {p: Unshuffled(p) for p in NAMES[:3]})):
+        held: dict[str, np.ndarray] = {}
+        turn = multi._turn
+
+        async def kept(s, ids, turn=turn, held=held):
+            turned = await turn(s, ids)
+            held[s.me] = turned.held
+            return turned
+
+        monkeypatch.setattr(multi, "_turn", kept)
+        run(data, Setting(rngs=kind))
+        monkeypatch.setattr(multi, "_turn", turn)
+        # bo holds cy's set and cy holds ada's: who pools these two knows how many ids ada and cy share.
+        found = matches(held["cy"], held["bo"])
+        assert (len(held["cy"]), len(held["bo"])) == (40, 20)
+        assert np.count_nonzero(found >= 0) == 20
+        named[how] = int(np.sum(np.flatnonzero(found >= 0) % 2 == 0))
+    assert named["as it was"] == 20
+    assert named["shuffled"] < 20  # all twenty by chance: one in 1.4e11

@@ -1,9 +1,8 @@
-"""Summaries and drift: scipy's numbers on real tables, only what was asked for, few rows say nothing."""
+"""Figures and stability of columns against scipy and plain definitions; what is told, and what is not."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+import math
 
 import numpy as np
 import pyarrow as pa
@@ -11,100 +10,78 @@ import pytest
 from scipy import stats
 from vertical import split_inputs
 
+from parley.components.features.stability import index_of, stability
+from parley.components.features.summary import COUNTS, MOMENTS, ORDER, figures
 from parley.protocols import registry
-from parley.protocols.kit import StepInputs, run_local
+from parley.protocols.kit import Cast, StepInputs, run_local
 from parley.wire.errors import ParleyError
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "oracles"))
-from tables import joined
-
-MEMBERS = {"member": ["bank", "bureau"]}
-EVERYTHING = ["count", "missing", "distinct", "mean", "std", "skew", "kurtosis", "variation"]
+EVERYBODY = {"member": ["bank", "bureau"]}
 
 
-def run(name: str, inputs, params):
-    return run_local(registry.load(name), MEMBERS, inputs, params)
-
-
-def split(table: pa.Table) -> dict[str, StepInputs]:
-    guest = [x for x in table.column_names if not x.startswith("h_")]
-    return split_inputs(table, guest, ["id", *(x for x in table.column_names if x.startswith("h_"))])
-
-
-def parted(inputs, test: float = 0.5):
-    done = run("prep/split", inputs, {"test": test})
-    return {p: StepInputs(i.table, {"split": done[p].keep}) for p, i in inputs.items()}, done["bank"].keep["part"]
-
-
-@pytest.mark.parametrize("name", ["breast", "default_credit"])
-def test_every_statistic_is_scipys_of_the_training_rows(name):
-    table = joined(name)
-    inputs, part = parted(split(table))
-    given = {"statistics": EVERYTHING, "quantiles": [0.05, 0.5], "extremes": True, "id": "id"}
-    done = run("stats/summary", inputs, given)
-    found = [*done["bank"].result["statistics"], *done["bureau"].result["statistics"]]
-    assert len(found) == table.num_columns - 1
-    for f in found:
-        x = table.column(f["feature"]).to_numpy()[part == 0].astype(float)
-        expected = {
-            "count": x.size, "missing": 0, "distinct": np.unique(x).size, "mean": x.mean(), "std": x.std(),
-            "skew": stats.skew(x), "kurtosis": stats.kurtosis(x), "variation": stats.variation(x) * np.sign(x.mean()),
-            "min": x.min(), "max": x.max(), "q5": np.quantile(x, 0.05), "q50": np.median(x),
-        }  # fmt: skip
-        assert {k: v for k, v in f.items() if k not in ("party", "feature")} == pytest.approx(expected, rel=1e-9)
-    assert not done.transcript
-
-
-def test_only_what_was_asked_for_is_told():
-    inputs = split(joined("breast"))
-    done = run("stats/summary", inputs, {"columns": {"bank": ["x0"], "bureau": []}, "statistics": ["mean"]})
-    assert [set(f) for f in done["bank"].result["statistics"]] == [{"party", "feature", "mean"}]
-    assert done["bureau"].result == {"statistics": []}
-    declared = registry.load("stats/summary").declaration()
-    assert declared.learned({})["submitter"] == ("column_statistics",)
-    assert "extreme_values" in declared.learned({"extremes": True})["submitter"]
-
-
-def test_few_values_texts_and_constants():
-    table = pa.table({
-        "id": range(30), "few": [1.5] * 5 + [None] * 25, "text": ["a", "b", None] * 10, "one": [2] * 30,
-        "h_x": [float("inf"), *range(29)],
-    })  # fmt: skip
-    done = run("stats/summary", split(table), {"statistics": EVERYTHING, "quantiles": [0.5], "id": "id"})
-    few, text, one = done["bank"].result["statistics"]
-    assert (few["count"], few["missing"]) == (5, 25)
-    assert {few[k] for k in ("distinct", "mean", "std", "skew", "q50")} == {None}
-    assert (text["count"], text["distinct"], text["mean"]) == (20, 2, None)
-    assert (one["std"], one["skew"], one["variation"], one["q50"]) == (0.0, None, 0.0, 2.0)
-    (x,) = done["bureau"].result["statistics"]
-    assert (x["count"], x["mean"]) == (30, 14.0)
-
-
-def test_drift_between_parts():
+def test_figures_are_scipys():
     rng = np.random.default_rng(2)
-    rows, part_at = 4000, 0.5
-    table = pa.table({"id": np.arange(rows), "a": rng.normal(size=rows), "h_b": rng.normal(size=rows)})
-    inputs, part = parted(split(table), part_at)
-    shifted = table.column("h_b").to_numpy() + (part == 2)
-    moved = split(table.set_column(2, "h_b", pa.array(shifted)))
-    given = {p: StepInputs(moved[p].table, inputs[p].needs) for p in inputs}
-    done = run("stats/stability", given, {"id": "id"})
-    (a,), (b,) = (done[p].result["stability"] for p in ("bank", "bureau"))
-    assert a["psi"] < 0.02
-    # Two normals one apart, over ten equal shares of the first: the printed formula on scipy's own shares.
-    edges = stats.norm.ppf(np.arange(1, 10) / 10)
-    now = np.diff(np.concatenate([[0], stats.norm.cdf(edges - 1), [1]]))
-    assert b["psi"] == pytest.approx(((now - 0.1) * np.log(now / 0.1)).sum(), rel=0.1)
-    assert not done.transcript
+    x = rng.gamma(2.0, 3.0, size=500)
+    table = pa.table({"x": pa.array([None, *x])})
+    got = figures(table, "x", [*COUNTS, *MOMENTS, *ORDER], [0.1, 0.9])
+    wanted = {
+        "count": 500, "missing": 1, "missing_rate": 1 / 501, "distinct": 500, "top_share": 1 / 500,
+        "mean": x.mean(), "sum": x.sum(), "variance": x.var(ddof=1), "std": x.std(ddof=1),
+        "cv": x.std(ddof=1) / x.mean(), "skew": stats.skew(x), "kurtosis": stats.kurtosis(x),
+        "min": x.min(), "max": x.max(), "median": np.median(x),
+        "q0.1": np.quantile(x, 0.1), "q0.9": np.quantile(x, 0.9),
+    }  # fmt: skip
+    assert got == pytest.approx(wanted, rel=1e-12)
 
 
-@pytest.mark.parametrize(("name", "params", "code"), [
-    ("stats/summary", {"quantiles": [0.0]}, "bad_parameters"), ("stats/summary", {"statistics": []}, "bad_parameters"),
-    ("stats/summary", {"statistics": ["max"]}, "bad_parameters"),
-    ("stats/summary", {"columns": {"nobody": ["a"]}}, "bad_parameters"),
-    ("stats/summary", {"columns": {"bank": ["nothing"]}}, "unknown_column"), ("stats/stability", {}, "no_rows"),
-])  # fmt: skip
-def test_what_cannot_be_told_is_refused(name, params, code):
+def test_text_and_constant_columns_have_what_they_can():
+    table = pa.table({"t": ["a", "b", "a", None], "c": [2.0] * 4, "n": pa.array([None] * 4, pa.float64())})
+    text = figures(table, "t", [*COUNTS, *MOMENTS])
+    assert (text["distinct"], text["top_share"], text["missing"], text["mean"]) == (2, 2 / 3, 1, None)
+    assert figures(table, "c", ["std", "skew"]) == {"std": 0.0, "skew": None}
+    assert figures(table, "n", ["count", "mean", "min"]) == {"count": 0, "mean": None, "min": None}
+
+
+def test_stability_is_its_definition():
+    e, a = np.array([50, 30, 20, 0]), np.array([40, 30, 25, 5])
+    shares = [(x / 100, y / 100) for x, y in ((50, 40), (30, 30), (20, 25), (0.5, 5))]
+    assert index_of(e, a) == pytest.approx(sum((y - x) * math.log(y / x) for x, y in shares), rel=1e-12)
+    rng = np.random.default_rng(3)
+    same, moved = (pa.table({"x": rng.normal(m, 1, 4000)}) for m in (0, 1))
+    again = pa.table({"x": rng.normal(0, 1, 4000)})
+    assert stability(same, again, "x", 10) < 0.02
+    assert stability(same, moved, "x", 10) > 0.5
+
+
+def test_a_member_tells_the_figures_that_were_asked_for_by_number():
+    rng = np.random.default_rng(2)
+    table = pa.table({"id": range(40), "a": rng.normal(size=40), "b": rng.normal(size=40), "few": [1.0] + [None] * 39})
+    data = split_inputs(table, ["id", "a"], ["id", "b", "few"])
+    params = {"exclude": ["id"], "figures": ["mean"]}
+    done = run_local(registry.load("stats/summary"), EVERYBODY, data, params)
+    assert done["bank"].result == {"columns": [{"column": "#0", "mean": pytest.approx(table["a"].to_numpy().mean())}]}
+    assert done["bureau"].result["columns"][1] == {"column": "#1"}  # one value: nothing is told of it
+    named = run_local(registry.load("stats/summary"), EVERYBODY, data, {**params, "share_names": True})
+    assert named["bank"].result["columns"][0]["column"] == "a"
+
+
+@pytest.mark.parametrize("wrong", [{"figures": ["min"]}, {"quantiles": [0.5]}, {"order": True, "quantiles": [2]}])
+def test_single_values_are_told_only_where_the_job_says_so(wrong):
     with pytest.raises(ParleyError) as e:
-        run(name, split(joined("breast")), params)
-    assert e.value.code == code
+        registry.load("stats/summary").validate(wrong, Cast(EVERYBODY))
+    assert e.value.code == "bad_parameters"
+
+
+def test_what_moved_between_parts_shows():
+    rng = np.random.default_rng(5)
+    part = np.repeat(np.array([0, 2], np.uint8), 300)
+    table = pa.table({"a": rng.normal(size=600), "b": rng.normal(size=600) + part})
+    data = split_inputs(table, ["a"], ["b"])
+    rows = {p: d.needs["align"]["rows"] for p, d in data.items()}
+    data = {p: StepInputs(d.table, {"split": {"rows": rows[p], "part": part, "depth": 1}}) for p, d in data.items()}
+    done = run_local(registry.load("stats/stability"), EVERYBODY, data, {})
+    assert done["bank"].result["columns"][0]["psi"] < 0.1
+    assert done["bureau"].result["columns"][0]["psi"] > 1
+    with pytest.raises(ParleyError) as e:
+        run_local(registry.load("stats/stability"), EVERYBODY, data, {"second": "validate"})
+    assert e.value.code == "too_few_rows"

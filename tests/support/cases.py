@@ -109,10 +109,6 @@ def columns(classes: bool = True, three_parties: bool = True) -> dict[str, StepI
     return split_inputs(table(classes=classes), *COLUMNS[: 3 if three_parties else 2])
 
 
-def two() -> dict[str, StepInputs]:
-    return columns(three_parties=False)
-
-
 def of_regression() -> dict[str, StepInputs]:
     return columns(classes=False, three_parties=False)
 
@@ -124,27 +120,45 @@ def trained(by: str = "gbdt/vertical", data: dict[str, StepInputs] | None = None
     return {p: StepInputs(d.table, {"train": run[p].keep, **d.needs}) for p, d in data.items()}
 
 
-def halves() -> dict[str, StepInputs]:
+def halves(data: dict[str, StepInputs] | None = None) -> dict[str, StepInputs]:
     """The two halves of the common rows, from two steps."""
     out = {}
-    for party, given in columns().items():
+    for party, given in (data or columns()).items():
         rows = np.asarray(given.needs["align"]["rows"])
         out[party] = StepInputs(given.table, {"a": {"rows": rows[:10]}, "b": {"rows": rows[10:]}})
     return out
 
 
-def weighed(data: dict[str, StepInputs] | None = None) -> dict[str, StepInputs]:
-    """With the information values that the label party computed."""
-    data = data or columns()
-    run = CASES["stats/woe"].run(inputs=data)
-    return {p: StepInputs(d.table, {"woe": run[p].keep}) for p, d in data.items()}
+def with_validation() -> dict[str, StepInputs]:
+    """Two parties, of whose rows every fifth is for validation."""
+    inputs = columns(classes=False, three_parties=False)
+    for of in inputs.values():
+        of.needs["align"]["part"] = (np.arange(24) % 5 == 4).astype(np.uint8)
+    return inputs
+
+
+def trained_linear() -> dict[str, StepInputs]:
+    """As `trained`, by a linear model."""
+    data = columns()
+    run = CASES["linear/vertical"].run(inputs=data)
+    return {p: StepInputs(d.table, {"train": run[p].keep, **d.needs}) for p, d in data.items()}
 
 
 def parted(data: dict[str, StepInputs] | None = None) -> dict[str, StepInputs]:
-    """A quarter of the rows is for testing."""
+    """Half of the rows for tests."""
+    out = {}
+    for party, given in (data or columns()).items():
+        rows = np.asarray(given.needs["align"]["rows"])
+        part = (np.arange(rows.size) % 2 * 2).astype(np.uint8)
+        out[party] = StepInputs(given.table, {"split": {"rows": rows, "part": part, "depth": 1}})
+    return out
+
+
+def weighed(data: dict[str, StepInputs] | None = None) -> dict[str, StepInputs]:
+    """The inputs of a selection: what a stats/woe step left each party."""
     data = data or columns()
-    run = CASES["prep/split"].run(inputs=data)
-    return {p: StepInputs(d.table, {"split": run[p].keep}) for p, d in data.items()}
+    run = CASES["stats/woe"].run(inputs=data)
+    return {p: StepInputs(d.table, {"woe": run[p].keep}) for p, d in data.items()}
 
 
 def scored() -> dict[str, StepInputs]:
@@ -152,19 +166,14 @@ def scored() -> dict[str, StepInputs]:
 
 
 PSI2 = {"receiver": "hospital", "sender": ["lab"]}
+LINEAR = {"label": "y", "id": "id", "epochs": 1, "frequencies": 8, "period": 32}
 BY_TREES = "psi/vole by trees"
 EVERYBODY = {"member": ["bank", "bureau", "telco"]}
 DECIDER = {"label": "bank", "member": ["bureau", "telco"]}
 LOOK = {"id": "id", "columns": ["spent"]}
-WOE = {"label": "y", "id": "id", "bins": 3, "min_bin_rows": 3}
-FILTERS = [
-    {"by": "statistics", "max_missing": 0.5, "min_std": 0.1},
-    {"by": "correlation", "threshold": 0.3},
-    {"by": "vif", "threshold": 5},
-    {"by": "iv", "top_k": 3},
-]
-SELECT = {"label": "y", "id": "id", "filters": FILTERS}
 RING = {"member": ["hospital", "lab", "pharmacy"]}
+WEIGH = {"label": "y", "exclude": ["id"], "bins": 4, "min_bin_rows": 5, "min_class_rows": 1, "share_names": True}
+BY_ROWS = {"scheme": "paillier", "method": "optimal", "pre_bins": 8, "transform": "index"}
 CASES = {
     c.name: c
     for c in (
@@ -220,20 +229,23 @@ CASES = {
             {"trees": 2, "depth": 2, "scheme": "lattice"},
             lambda: trained("gbdt/vertical regression", of_regression()),
         ),
+        Case("linear/vertical", "linear/vertical", CAST3, LINEAR, columns),
+        Case("linear/vertical linear", "linear/vertical", CAST2, {**LINEAR, "model": "linear"}, with_validation),
+        Case("linear/predict", "linear/predict", CAST3, {"label": "y"}, trained_linear),
         Case("evaluate", "evaluate", {"label": "bank"}, {}, scored),
         Case("prep/impute", "prep/impute", EVERYBODY, {"method": "median"}, columns),
         Case("prep/encode", "prep/encode", EVERYBODY, {"method": "ordinal"}, columns),
         Case("prep/scale", "prep/scale", EVERYBODY, {"exclude": ["id", "y"]}, columns),
         Case("prep/transform", "prep/transform", EVERYBODY, {"do": "log1p", "columns": {"bank": ["x0"]}}, columns),
-        Case("prep/select", "prep/select", CAST3, SELECT, weighed),
-        Case("prep/split", "prep/split", EVERYBODY, {"test": 0.25}, columns),
-        Case("prep/split by label", "prep/split", DECIDER, {"by": "stratified", "column": "y"}, columns),
+        Case("prep/split at random", "prep/split", EVERYBODY, {"test": 0.25}, columns),
+        Case("prep/split", "prep/split", DECIDER, {"by": "stratified", "column": "y"}, columns),
         Case("prep/sample", "prep/sample", DECIDER, {"column": "y", "shares": {"0": 0.5, "1": 3}}, columns),
+        Case("prep/select", "prep/select", CAST3, {"filters": [{"by": "iv", "top_k": 2}]}, weighed),
         Case("prep/union", "prep/union", EVERYBODY, {}, halves),
+        Case("stats/summary", "stats/summary", EVERYBODY, {"exclude": ["id"]}, columns),
+        Case("stats/stability", "stats/stability", EVERYBODY, {"exclude": ["id"], "min_rows": 10}, parted),
+        Case("stats/woe", "stats/woe", CAST3, WEIGH, columns),
+        Case("stats/woe by rows", "stats/woe", CAST2, {**WEIGH, **BY_ROWS}, lambda: columns(three_parties=False)),
         Case("score/card", "score/card", {"label": "bank"}, {}, scored),
-        Case("stats/stability", "stats/stability", EVERYBODY, {"exclude": ["id", "y"]}, parted),
-        Case("stats/summary", "stats/summary", EVERYBODY, {"exclude": ["id", "y"]}, columns),
-        Case("stats/woe", "stats/woe", CAST3, {**WOE, "method": "optimal", "transform": "woe"}, columns),
-        Case("stats/woe by rows", "stats/woe", CAST2, {**WOE, "scheme": "paillier", "share_names": True}, two),
     )
 }

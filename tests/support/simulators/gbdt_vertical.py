@@ -80,7 +80,7 @@ def _children(tree: Tree, k: int, bins: np.ndarray, model: Model) -> np.ndarray:
 def features_is_sent(known: Learnt, splits: Splits, n_bins: Sequence[int], public: bytes, zeros) -> MadeUp:
     """`zeros(n)` are n encryptions of nothing under the simulator's own key, whose public half is `public`."""
     out = MadeUp()
-    out.one(v.Key(public, known.rows, 0))
+    out.one(v.Key(public, known.rows, 0, 32))
     width = max(n_bins)
     for t, kept in enumerate(known.kept):
         size = known.sample(t).size

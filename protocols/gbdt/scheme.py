@@ -1,4 +1,4 @@
-"""The additive scheme a step runs on: the one door through which its keys come into being."""
+"""The additive scheme a training runs on: the one door through which keys come into being."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from parley.crypto import ahe
 from parley.crypto.ahe import Layout
 from parley.crypto.ahe.lattice import LatticePublicKey, LatticeSecretKey, Plan, make_plan
 from parley.crypto.ahe.lattice import wire as lattice
 from parley.crypto.errors import CryptoError
+from parley.protocols.gbdt.params import LATTICE_SLOTS, Params
 from parley.protocols.kit import Session
 
 CONTEXT_BYTES = 32
-LATTICE_SLOTS = 32  # sums in a reply polynomial
 
 
 class Choice(Protocol):
@@ -31,17 +33,11 @@ class Choice(Protocol):
     def layout(self, rows: int) -> Layout: ...
 
 
-class Asking(Choice, Protocol):
-    """A choice that also says how many sums, channels counted, a party with so many bins by feature answers with."""
-
-    def released_sums(self, n_bins: tuple[int, ...]) -> int: ...
-
-
 @dataclass(frozen=True)
 class Terms:
     """What label and features parties know alike before there is a key: parameters, aligned rows, released sums.
 
-    `outputs` is the most sums, channels counted, that one features party answers with in the whole step;
+    `outputs` is the most sums, channels counted, that one features party answers with in the whole training;
     `context` is public and binds a key to this step. `slots` are the numbers of sums in a reply polynomial that would
     do, the most wanted first; `sharing` the most features with bins in one, where it is known.
     """
@@ -71,16 +67,42 @@ class Terms:
         )
 
 
-def terms_of(s: Session, rows: int, outputs: int) -> Terms:
+def terms_of(s: Session, rows: int, outputs: int, sharing: int) -> Terms:
     """This step's, bound to it."""
-    return Terms(s.params, rows, outputs, s.at(key=0).coins.bytes(CONTEXT_BYTES))
+    return Terms(s.params, rows, outputs, s.at(key=0).coins.bytes(CONTEXT_BYTES), sharing=sharing)
 
 
-def planned(params: Asking, shapes: list[tuple[int, ...]]) -> int:
+def planned(params: Params, shapes: list[tuple[int, ...]]) -> int:
     """Sums the key is planned for: a power of two, which says little of the party with the most; 0 without a plan."""
     if not packs(params.scheme):
         return 0
     return 1 << (max(params.released_sums(n) for n in shapes) - 1).bit_length()
+
+
+def shared(params: Params, shapes: list[tuple[int, ...]]) -> int:
+    """The most features with bins in one reply polynomial, at the next power of two; LATTICE_SLOTS without a plan.
+
+    Answers fill their polynomials feature after feature; where features are drawn, any may follow any.
+    """
+    if not packs(params.scheme):
+        return LATTICE_SLOTS
+    drawn = params.column_sample < 1 or params.column_sample_level < 1
+    most = max(_any_order(n) if drawn else _in_order(n) for n in shapes)
+    return min(LATTICE_SLOTS, 1 << (most - 1).bit_length())
+
+
+def _any_order(n_bins: tuple[int, ...]) -> int:
+    return 2 + (LATTICE_SLOTS - 2) // min(n_bins)
+
+
+def _in_order(n_bins: tuple[int, ...]) -> int:
+    sizes = np.asarray(n_bins, dtype=np.int64)
+    ends = np.cumsum(sizes)
+    first, last = (ends - sizes) // LATTICE_SLOTS, (ends - 1) // LATTICE_SLOTS
+    marks = np.zeros(int(last[-1]) + 2, dtype=np.int64)
+    np.add.at(marks, first, 1)
+    np.add.at(marks, last + 1, -1)
+    return int(np.cumsum(marks).max())
 
 
 def generate(terms: Terms) -> ahe.SecretKey:
