@@ -1,22 +1,25 @@
 """Columns chosen by filters, one after the other, at every party; the label party judges where labels count.
 
 Ideal functionality: filters apply in their order, each to the columns that the ones before it left. `iv` keeps columns
-by the information value that a `stats/woe` step left with the label party, over all parties' columns together; every
-other filter is a party's own, by figures of its training rows. Each party keeps the frame with its own columns that are
+by the information value that a `stats/woe` step left with the label party, over all parties' columns together;
+`correlation` keeps of a party's own columns that correlate the one with the higher information value; every other
+filter is a party's own, by figures of its training rows. Each party keeps the frame with its own columns that are
 left; ids, labels and columns that the step is not about stay.
 
 Adversary: semi-honest.
 
-    for each filter by information value
+    for each filter by information value or correlation
     step  from -> to          message   carries                                    bytes
     1     features -> label   Left      which of its numbered columns are left     1 per column
-    2     label -> features   Chosen    which of these stay                        1 per column
+    2     features -> label   Linked    pairs that correlate, only for correlation 8 per pair
+    3     label -> features   Chosen    which of these stay                        1 per column
 
-Label learns which of a party's numbered columns are left before each filter by information value (`kept_columns`).
+Label learns which of a party's numbered columns are left before each such filter (`kept_columns`), and for a filter by
+correlation which pairs of them correlate above the line (`correlated_pairs`).
 Features learns which of its columns stay (`chosen_columns`), which follows from labels: that an information value is
 above or below a line. Submitter learns how many columns each party has left (`column_counts`). Coordinator: sizes.
 Not protected: what the order of information values says; with top_k, a party's column stays or goes by how others' do.
-Source: Siddiqi, *Credit Risk Scorecards*, 2006.
+Source: Siddiqi, *Credit Risk Scorecards*, 2006; Belsley, Kuh, Welsch, *Regression Diagnostics*, 1980, on inflation.
 """
 
 from __future__ import annotations
@@ -29,8 +32,18 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from parley.components.features.pipeline import Columns
-from parley.components.features.selection import strongest
+from parley.components.features.selection import (
+    Pairs,
+    apart,
+    correlations,
+    not_inflated,
+    pairs_above,
+    standardised,
+    strongest,
+)
+from parley.components.features.stability import stability
 from parley.components.features.summary import figures
+from parley.components.features.values import is_number
 from parley.protocols.frame import Frame, feature_names, frame_of
 from parley.protocols.inputs import check_parties, need_columns, together, told
 from parley.protocols.kit import (
@@ -75,25 +88,54 @@ class Chosen(Message):
         _check_flags(self.flags)
 
 
+@message("prep.select.linked/1")
+class Linked(Message):
+    pairs: Annotated[NDArray[np.uint32], array("k", 2, dtype="uint32")]
+
+    def check(self) -> None:
+        if np.any(self.pairs[:, 0] >= self.pairs[:, 1]):
+            raise ValueError("a pair is two columns, the lower number first")
+
+
+JUDGED = ("iv", "correlation")  # by the label party, which has the information values
+FALLING = ("psi", "vif")  # the less, the better
+BY_THRESHOLD = ("vif", "correlation")
+
+
 class Filter(BaseModel):
     """Keeps columns whose figure is at least `threshold` (at most, with `take: low`), or the `top_k` highest (lowest),
     or the share `top_share` of them; `manual` keeps those that `columns` names, by party. With `keep_one` the best
-    column of a party stays in any case."""
+    column of a party stays in any case.
+
+    `psi` is the stability index between training rows and those of `part`, over `bins` quantiles, low unless said
+    otherwise. `correlation` above the threshold, in size, lets the column with the lower information value go, among a
+    party's own numeric columns; by `vif` the one with the largest variance inflation goes until none is above it.
+    """
 
     model_config = ConfigDict(extra="forbid")
-    by: Literal["iv", "missing_rate", "std", "variance", "cv", "distinct", "top_share", "manual"]
+    by: Literal[
+        "iv", "missing_rate", "std", "variance", "cv", "distinct", "top_share", "psi", "vif", "correlation", "manual"
+    ]
     threshold: float | None = Field(default=None, allow_inf_nan=False)
     top_k: int | None = Field(default=None, ge=1, le=1_000_000)
     top_share: float | None = Field(default=None, gt=0, le=1)
     take: Literal["high", "low"] = "high"
     keep_one: bool = True
     columns: dict[str, list[str]] | None = None
+    part: Literal["validate", "test"] = "test"
+    bins: int = Field(default=10, ge=2, le=255)
 
     @model_validator(mode="after")
     def _together(self) -> Self:
         rules = sum(v is not None for v in (self.threshold, self.top_k, self.top_share))
         if (self.by == "manual") != (self.columns is not None) or rules != (self.by != "manual"):
             raise ValueError("a filter has one of threshold, top_k and top_share, or is manual and has columns")
+        if self.by in BY_THRESHOLD and self.threshold is None:
+            raise ValueError(f"{self.by} has a threshold")
+        if self.by in FALLING and "take" not in self.model_fields_set:
+            self.take = "low"
+        if self.by == "vif" and self.take == "high":
+            raise ValueError("columns with a low variance inflation stay, not those with a high one")
         return self
 
 
@@ -106,12 +148,18 @@ class Params(BaseModel):
 
     @property
     def judged(self) -> int:
-        """Filters by information value."""
-        return sum(f.by == "iv" for f in self.filters)
+        """Filters that the label party judges."""
+        return sum(f.by in JUDGED for f in self.filters)
+
+    @property
+    def linked(self) -> int:
+        """Filters by correlation."""
+        return sum(f.by == "correlation" for f in self.filters)
 
 
 def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
-    """Two bytes a column for each filter by information value."""
+    """Two bytes a column for each filter by information value or correlation, and 8 a pair of columns at most for the
+    latter: 4 by the square of the columns."""
     (label,) = cast["label"]
     flows = []
     for party in cast.get("features", ()):
@@ -119,22 +167,26 @@ def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
         if count:
             flows.append(Flow(Left.TAG, party, label, params.judged, count))
             flows.append(Flow(Chosen.TAG, label, party, params.judged, count))
+        if params.linked:
+            most = params.linked * 4 * sizes.columns.get(party, 4096) ** 2
+            flows.append(Flow(Linked.TAG, party, label, params.linked, most))
     return flows
 
 
 SELECT = Protocol(
     "prep/select",
-    version=1,
+    version=2,
     security=SEMI_HONEST,
     summary="Columns chosen by filters at every party; the label party judges where labels count.",
     roles={"label": "one", "features": "many"},
     optional_roles=("features",),
     steps=[
         Step("features", "label", Left, "kept_columns", ("filter",)),
+        Step("features", "label", Linked, "correlated_pairs", ("filter",)),
         Step("label", "features", Chosen, "chosen_columns", ("filter",)),
     ],
     learns={
-        "label": ["kept_columns"],
+        "label": ["kept_columns", "correlated_pairs"],
         "features": ["chosen_columns"],
         "submitter": ["column_counts"],
         "coordinator": ["sizes"],
@@ -149,13 +201,18 @@ async def label(s: Session, frame: Frame, names: list[str], ivs: dict[str, list[
     """The label party's own columns that are left of `names`; `ivs` by party, in the order of its columns' numbers."""
     peers, mine = s.peers("features"), np.ones(len(names), dtype=bool)
     for k, rule in enumerate(s.params.filters):
-        if rule.by != "iv":
+        if rule.by not in JUDGED:
             mine = await s.compute(own_choice, rule, frame, s.me, names, mine)
             continue
         at = s.at(filter=k)
         lefts = await together(*(at.recv(p, Left, columns=len(ivs[p])) for p in peers))
         left = {s.me: mine, **{p: m.flags.astype(bool) for p, m in zip(peers, lefts, strict=True)}}
-        chosen = judged(rule, {p: np.array(ivs[p]) for p in left}, left)
+        values = {p: np.array(ivs[p], dtype=np.float64) for p in left}
+        if rule.by == "correlation":
+            pairs = {s.me: await s.compute(own_pairs, rule, frame, names, mine), **await _linked(at, left)}
+            chosen = {p: left[p] & apart(pairs[p], np.where(left[p], values[p], -np.inf)) for p in left}
+        else:
+            chosen = judged(rule, values, left)
         await together(*(at.send(p, Chosen(chosen[p].astype(np.uint8))) for p in peers))
         mine = chosen[s.me]
     return [n for n, kept in zip(names, mine, strict=True) if kept]
@@ -166,11 +223,13 @@ async def features(s: Session, frame: Frame, names: list[str]) -> list[str]:
     """This party's columns that are left of `names`, which stand in the order of their numbers."""
     boss, mine = s.peer("label"), np.ones(len(names), dtype=bool)
     for k, rule in enumerate(s.params.filters):
-        if rule.by != "iv":
+        if rule.by not in JUDGED:
             mine = await s.compute(own_choice, rule, frame, s.me, names, mine)
             continue
         at = s.at(filter=k)
         await at.send(boss, Left(mine.astype(np.uint8)))
+        if rule.by == "correlation":
+            await at.send(boss, Linked(await s.compute(own_pairs, rule, frame, names, mine)))
         chosen = (await at.recv(boss, Chosen, columns=len(names))).flags.astype(bool)
         if np.any(chosen & ~mine):
             raise ParleyError(
@@ -178,6 +237,34 @@ async def features(s: Session, frame: Frame, names: list[str]) -> list[str]:
             )
         mine = chosen
     return [n for n, kept in zip(names, mine, strict=True) if kept]
+
+
+async def _linked(s: Session, left: dict[str, Mask]) -> dict[str, Pairs]:
+    """Each other party's pairs; by name whoever links columns that it does not have."""
+    peers = s.peers("features")
+    sent = await together(*(s.recv(p, Linked) for p in peers))
+    for p, m in zip(peers, sent, strict=True):
+        if m.pairs.size and (int(m.pairs.max()) >= left[p].size or not left[p][m.pairs].all()):
+            raise ParleyError(
+                "protocol_violation", f"{p} links columns that are gone.", "Compare software versions.", party=p
+            )
+    return {p: m.pairs for p, m in zip(peers, sent, strict=True)}
+
+
+def _matrix(frame: Frame, names: list[str], left: Mask) -> tuple[Pairs, NDArray[np.float64]]:
+    """(k,) places of the numeric columns that are left, and their correlations over training rows."""
+    schema = frame.table.schema
+    found = [k for k, n in enumerate(names) if left[k] and is_number(schema.field(n).type)]
+    seen = frame.table.take(frame.of_part("train"))
+    with told():
+        return np.array(found, dtype=np.uint32), correlations(standardised(seen, [names[k] for k in found]))
+
+
+def own_pairs(rule: Filter, frame: Frame, names: list[str], left: Mask) -> Pairs:
+    """(k, 2) numbers of a party's columns that correlate above the threshold."""
+    places, matrix = _matrix(frame, names, left)
+    found: Pairs = places[pairs_above(matrix, rule.threshold or 0.0)].reshape(-1, 2)
+    return found
 
 
 def judged(rule: Filter, values: dict[str, NDArray[np.float64]], left: dict[str, Mask]) -> dict[str, Mask]:
@@ -197,13 +284,25 @@ def own_choice(rule: Filter, frame: Frame, me: str, names: list[str], left: Mask
             return left
         need_columns(rule.columns[me], frame.table.column_names, me)
         return left & np.isin(names, rule.columns[me])
+    if rule.by == "vif":
+        places, matrix = _matrix(frame, names, left)
+        stays = left.copy()
+        stays[places] = not_inflated(matrix, rule.threshold or np.inf)
+        return stays
     seen = frame.table.take(frame.of_part("train"))
     with told():
-        found = [figures(seen, n, [rule.by])[rule.by] if here else None for n, here in zip(names, left, strict=True)]
+        found = _figures(rule, frame, seen, names, left)
     worst = np.inf if rule.take == "low" else -np.inf
     values = np.array([worst if v is None else v for v in found], dtype=np.float64)
     kept = strongest(values, left, rule.threshold, rule.top_k, rule.top_share, low=rule.take == "low")
     return _one(rule, values, left, kept)
+
+
+def _figures(rule: Filter, frame: Frame, seen: Any, names: list[str], left: Mask) -> list[Any]:
+    if rule.by == "psi":
+        other = frame.table.take(frame.of_part(rule.part))
+        return [stability(seen, other, n, rule.bins) if here else None for n, here in zip(names, left, strict=True)]
+    return [figures(seen, n, [rule.by])[rule.by] if here else None for n, here in zip(names, left, strict=True)]
 
 
 def _one(rule: Filter, values: NDArray[np.float64], left: Mask, kept: Mask) -> Mask:

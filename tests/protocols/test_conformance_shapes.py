@@ -133,7 +133,7 @@ def other_scores() -> dict[str, StepInputs]:
     return {"bank": StepInputs(None, {"train": {**keep, "scores": 1 - np.asarray(keep["scores"])}})}
 
 
-PREPARED = [name for name in CASES if name.startswith("prep/") and name not in ("prep/union", "prep/select")]
+PREPARED = [name for name in CASES if name.startswith("prep/") and not name.startswith(("prep/union", "prep/select"))]
 AGREE = {
     "psi/ecdh": (people, other_people),
     "psi/ecdh below the floor": (people, other_people),
@@ -174,6 +174,7 @@ AGREE = {
     "stats/woe": (columns, same_counts),
     "stats/woe by rows": (lambda: columns(three_parties=False), lambda: two(same_counts())),
     "prep/select": (weighed, lambda: weighed(same_counts())),
+    "prep/select by pairs": (weighed, lambda: weighed(same_counts())),
     "stats/summary": (columns, other_columns),
     "stats/stability": (parted, lambda: parted(other_columns())),
     "evaluate": (scored, other_scores),

@@ -10,6 +10,7 @@ import pytest
 from cases import CAST2
 from vertical import split_inputs, use_plain
 
+from parley.components.features.pipeline import Pipeline
 from parley.components.features.selection import strongest
 from parley.protocols import registry
 from parley.protocols.frame import frame_of
@@ -165,3 +166,70 @@ def test_all_that_is_sent_is_what_is_learnt():
     stays = np.array([n in got["bureau"] for n in NAMES["bureau"]], dtype=np.uint8)
     made = [select.Left(np.ones(3, np.uint8)).encode(), select.Chosen(stays).encode()]
     assert [e.body for e in done.transcript] == made
+
+
+def alike() -> tuple[dict[str, StepInputs], dict[tuple[str, str], float]]:
+    """The bureau has two columns that are nearly the same, one of them with less evidence, and one that drifts."""
+    rng = np.random.default_rng(1)
+    y = rng.integers(0, 2, 400)
+    late = np.arange(400) >= 300
+    clear = y + 0.5 * rng.normal(size=400)
+    x = {"a0": y + rng.normal(size=400), "a1": rng.normal(size=400)}
+    x |= {"b0": clear + 0.4 * rng.normal(size=400), "b1": clear, "b2": rng.normal(size=400) + 3 * late}
+    table = pa.table({"id": range(400), "y": y, **x})
+    data = split_inputs(table, ["id", "y", *NAMES["bank"]], ["id", *NAMES["bureau"]])
+    cut = {"part": np.where(late, 2, 0).astype(np.uint8), "prepared": Pipeline().to_json(), "depth": 1}
+    parted = {p: StepInputs(d.table, {"split": {"rows": d.needs["align"]["rows"], **cut}}) for p, d in data.items()}
+    params = {"label": "y", "exclude": ["id"], "bins": 5, "transform": "none", "share_names": True}
+    done = run_local(registry.load("stats/woe"), CAST2, parted, params)
+    ivs = {(e["party"], e["feature"]): e["iv"] for e in done["bank"].result["binning"]}
+    return {p: StepInputs(d.table, {"woe": done[p].keep}) for p, d in parted.items()}, ivs
+
+
+def test_of_two_that_correlate_the_one_with_more_evidence_stays():
+    data, ivs = alike()
+    assert ivs["bureau", "b1"] > ivs["bureau", "b0"]
+    got, done = chosen(data, [{"by": "correlation", "threshold": 0.6}])
+    assert got == {"bank": ["a0", "a1"], "bureau": ["b1", "b2"]}
+    assert [r.disclosure for r in done.egress["bureau"]] == ["kept_columns", "correlated_pairs"]
+    shown = select.Linked.decode(next(e.body for e in done.transcript if e.address.tag == select.Linked.TAG), {})
+    made = [select.Left(np.ones(3, np.uint8)), select.Linked(np.array([[0, 1]], np.uint32))]
+    made.append(select.Chosen(np.array([0, 1, 1], np.uint8)))
+    assert [e.body for e in done.transcript] == [m.encode() for m in made], "each message is the disclosure itself"
+    assert shown.pairs.tolist() == [[0, 1]]
+
+
+def test_inflated_and_drifting_columns_go_without_a_message():
+    data, _ = alike()
+    got, done = chosen(data, [{"by": "psi", "threshold": 0.25}, {"by": "vif", "threshold": 3}], exclude=["id", "y"])
+    assert got["bank"] == ["a0", "a1"]
+    assert len(got["bureau"]) == 1
+    assert got["bureau"][0] in ("b0", "b1")
+    assert not done.transcript
+    steady, _ = chosen(data, [{"by": "psi", "top_k": 2}], exclude=["id", "y"])
+    assert steady["bureau"] == ["b0", "b1"]
+
+
+@pytest.mark.parametrize("wrong", [
+    {"by": "correlation", "top_k": 1}, {"by": "vif", "top_share": 0.5}, {"by": "vif", "threshold": 5, "take": "high"},
+    {"by": "correlation"},
+])  # fmt: skip
+def test_filters_over_pairs_have_a_threshold(wrong):
+    with pytest.raises(ParleyError) as e:
+        chosen(weighed()[0], [wrong])
+    assert e.value.code == "bad_parameters"
+
+
+@pytest.mark.parametrize("pairs", [[[0, 1]], [[1, 9]], [[2, 1]]])
+def test_who_links_columns_it_does_not_have_is_named(pairs):
+    """The first two columns of the bureau: the first is gone by hand."""
+
+    def fault(envelope, now):
+        if now == "before" and envelope.address.tag == select.Linked.TAG:
+            return dataclasses.replace(envelope, body=codec.encode({"pairs": np.array(pairs, np.uint32)}))
+        return envelope
+
+    filters = [{"by": "manual", "columns": {"bureau": ["b1", "b2"]}}, {"by": "correlation", "threshold": 0.5}]
+    with pytest.raises(ParleyError) as e:
+        chosen(alike()[0], filters, Setting(fault=fault, patience=2))
+    assert (e.value.party, e.value.code) == ("bureau", "protocol_violation")

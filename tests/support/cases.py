@@ -171,6 +171,7 @@ BY_TREES = "psi/vole by trees"
 EVERYBODY = {"member": ["bank", "bureau", "telco"]}
 DECIDER = {"label": "bank", "member": ["bureau", "telco"]}
 LOOK = {"id": "id", "columns": ["spent"]}
+PAIRED = [{"by": "vif", "threshold": 5}, {"by": "correlation", "threshold": 0.05}]
 RING = {"member": ["hospital", "lab", "pharmacy"]}
 WEIGH = {"label": "y", "exclude": ["id"], "bins": 4, "min_bin_rows": 5, "min_class_rows": 1, "share_names": True}
 BY_ROWS = {"scheme": "paillier", "method": "optimal", "pre_bins": 8, "transform": "index"}
@@ -241,6 +242,7 @@ CASES = {
         Case("prep/split", "prep/split", DECIDER, {"by": "stratified", "column": "y"}, columns),
         Case("prep/sample", "prep/sample", DECIDER, {"column": "y", "shares": {"0": 0.5, "1": 3}}, columns),
         Case("prep/select", "prep/select", CAST3, {"filters": [{"by": "iv", "top_k": 2}]}, weighed),
+        Case("prep/select by pairs", "prep/select", CAST3, {"filters": PAIRED}, weighed),
         Case("prep/union", "prep/union", EVERYBODY, {}, halves),
         Case("stats/summary", "stats/summary", EVERYBODY, {"exclude": ["id"]}, columns),
         Case("stats/stability", "stats/stability", EVERYBODY, {"exclude": ["id"], "min_rows": 10}, parted),
