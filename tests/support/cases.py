@@ -109,6 +109,10 @@ def columns(classes: bool = True, three_parties: bool = True) -> dict[str, StepI
     return split_inputs(table(classes=classes), *COLUMNS[: 3 if three_parties else 2])
 
 
+def grouped() -> dict[str, StepInputs]:
+    return {**columns(), "adder": StepInputs()}
+
+
 def of_regression() -> dict[str, StepInputs]:
     return columns(classes=False, three_parties=False)
 
@@ -137,6 +141,8 @@ PSI2 = {"receiver": "hospital", "sender": ["lab"]}
 BY_TREES = "psi/vole by trees"
 EVERYBODY = {"member": ["bank", "bureau", "telco"]}
 DECIDER = {"label": "bank", "member": ["bureau", "telco"]}
+GROUPERS = {"member": ["bank", "bureau", "telco"], "aggregator": "adder"}
+GROUPED = {"clusters": 2, "starts": 2, "rounds": 3, "max_value": 8192, "fraction_bits": 8, "exclude": ["id", "y"]}
 LOOK = {"id": "id", "columns": ["spent"]}
 RING = {"member": ["hospital", "lab", "pharmacy"]}
 CASES = {
@@ -195,6 +201,7 @@ CASES = {
             lambda: trained("gbdt/vertical regression", of_regression()),
         ),
         Case("evaluate", "evaluate", {"label": "bank"}, {}, scored),
+        Case("kmeans/vertical", "kmeans/vertical", GROUPERS, GROUPED, grouped),
         Case("prep/impute", "prep/impute", EVERYBODY, {"method": "median"}, columns),
         Case("prep/encode", "prep/encode", EVERYBODY, {"method": "ordinal"}, columns),
         Case("prep/scale", "prep/scale", EVERYBODY, {"exclude": ["id", "y"]}, columns),
