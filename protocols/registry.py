@@ -23,6 +23,7 @@ PROTOCOLS: dict[str, tuple[str, str]] = {
     "gbdt/vertical": ("parley.protocols.gbdt.jobs", "VERTICAL"),
     "kmeans/vertical": ("parley.protocols.cluster.jobs", "KMEANS"),
     "prep/encode": ("parley.protocols.prep.encode", "ENCODE"),
+    "prep/folds": ("parley.protocols.prep.folds", "FOLDS"),
     "prep/impute": ("parley.protocols.prep.impute", "IMPUTE"),
     "prep/sample": ("parley.protocols.prep.sample", "SAMPLE"),
     "prep/scale": ("parley.protocols.prep.scale", "SCALE"),

@@ -208,6 +208,7 @@ CASES = {
         Case("prep/transform", "prep/transform", EVERYBODY, {"do": "log1p", "columns": {"bank": ["x0"]}}, columns),
         Case("prep/split at random", "prep/split", EVERYBODY, {"test": 0.25}, columns),
         Case("prep/split", "prep/split", DECIDER, {"by": "stratified", "column": "y"}, columns),
+        Case("prep/folds", "prep/folds", EVERYBODY, {"folds": 5}, columns),
         Case("prep/sample", "prep/sample", DECIDER, {"column": "y", "shares": {"0": 0.5, "1": 3}}, columns),
         Case("prep/union", "prep/union", EVERYBODY, {}, halves),
         Case("score/card", "score/card", {"label": "bank"}, {}, scored),
