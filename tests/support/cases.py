@@ -110,7 +110,7 @@ def columns(classes: bool = True, three_parties: bool = True) -> dict[str, StepI
 
 
 def grouped() -> dict[str, StepInputs]:
-    return {**columns(), "adder": StepInputs()}
+    return {**columns(three_parties=False), "adder": StepInputs()}
 
 
 def of_regression() -> dict[str, StepInputs]:
@@ -141,8 +141,8 @@ PSI2 = {"receiver": "hospital", "sender": ["lab"]}
 BY_TREES = "psi/vole by trees"
 EVERYBODY = {"member": ["bank", "bureau", "telco"]}
 DECIDER = {"label": "bank", "member": ["bureau", "telco"]}
-GROUPERS = {"member": ["bank", "bureau", "telco"], "aggregator": "adder"}
-GROUPED = {"clusters": 2, "starts": 2, "rounds": 3, "max_value": 8192, "fraction_bits": 8, "exclude": ["id", "y"]}
+GROUPERS = {"member": ["bank", "bureau"], "aggregator": "adder"}
+GROUPED = {"clusters": 2, "starts": 2, "rounds": 2, "max_value": 8192, "fraction_bits": 8, "exclude": ["id", "y"]}
 LOOK = {"id": "id", "columns": ["spent"]}
 RING = {"member": ["hospital", "lab", "pharmacy"]}
 CASES = {
