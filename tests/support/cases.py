@@ -109,6 +109,10 @@ def columns(classes: bool = True, three_parties: bool = True) -> dict[str, StepI
     return split_inputs(table(classes=classes), *COLUMNS[: 3 if three_parties else 2])
 
 
+def grouped() -> dict[str, StepInputs]:
+    return {**columns(three_parties=False), "adder": StepInputs()}
+
+
 def of_regression() -> dict[str, StepInputs]:
     return columns(classes=False, three_parties=False)
 
@@ -170,6 +174,8 @@ LINEAR = {"label": "y", "id": "id", "epochs": 1, "frequencies": 8, "period": 32}
 BY_TREES = "psi/vole by trees"
 EVERYBODY = {"member": ["bank", "bureau", "telco"]}
 DECIDER = {"label": "bank", "member": ["bureau", "telco"]}
+GROUPERS = {"member": ["bank", "bureau"], "aggregator": "adder"}
+GROUPED = {"clusters": 2, "starts": 2, "rounds": 2, "max_value": 8192, "fraction_bits": 8, "exclude": ["id", "y"]}
 LOOK = {"id": "id", "columns": ["spent"]}
 PAIRED = [{"by": "vif", "threshold": 5}, {"by": "correlation", "threshold": 0.05}]
 RING = {"member": ["hospital", "lab", "pharmacy"]}
@@ -234,12 +240,14 @@ CASES = {
         Case("linear/vertical linear", "linear/vertical", CAST2, {**LINEAR, "model": "linear"}, with_validation),
         Case("linear/predict", "linear/predict", CAST3, {"label": "y"}, trained_linear),
         Case("evaluate", "evaluate", {"label": "bank"}, {}, scored),
+        Case("kmeans/vertical", "kmeans/vertical", GROUPERS, GROUPED, grouped),
         Case("prep/impute", "prep/impute", EVERYBODY, {"method": "median"}, columns),
         Case("prep/encode", "prep/encode", EVERYBODY, {"method": "ordinal"}, columns),
         Case("prep/scale", "prep/scale", EVERYBODY, {"exclude": ["id", "y"]}, columns),
         Case("prep/transform", "prep/transform", EVERYBODY, {"do": "log1p", "columns": {"bank": ["x0"]}}, columns),
         Case("prep/split at random", "prep/split", EVERYBODY, {"test": 0.25}, columns),
         Case("prep/split", "prep/split", DECIDER, {"by": "stratified", "column": "y"}, columns),
+        Case("prep/folds", "prep/folds", EVERYBODY, {"folds": 5}, columns),
         Case("prep/sample", "prep/sample", DECIDER, {"column": "y", "shares": {"0": 0.5, "1": 3}}, columns),
         Case("prep/select", "prep/select", CAST3, {"filters": [{"by": "iv", "top_k": 2}]}, weighed),
         Case("prep/select by pairs", "prep/select", CAST3, {"filters": PAIRED}, weighed),
