@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup demo demo-containers test test-fast test-slow test-sanitize lint format bench bench-crypto lock protos docs clean
+.PHONY: help setup demo demo-containers test test-fast test-slow test-long test-sanitize lint format bench bench-crypto lock protos docs clean
 
 PY := .venv/bin/python
 STEP := tools/step.sh
@@ -27,11 +27,15 @@ test: lint test-fast test-slow  ## lint, types, architecture and every test
 
 test-fast: setup  ## the tests that take seconds
 	@echo "Tests (fast tier)"
-	@$(PYTEST) -m "not slow and not e2e and not containers"
+	@$(PYTEST) -m "not slow and not long and not e2e and not containers"
+
+test-long: setup  ## what takes hours: every protocol's hundred thousand changed messages
+	@echo "Tests (the longest)"
+	@.venv/bin/pytest -q -n $(WORKERS) --dist worksteal -m long
 
 test-slow: setup  ## the long tests and those that start real daemons
 	@echo "Tests (slow tier and daemons)"
-	@$(PYTEST) -m "(slow or e2e) and not containers"
+	@.venv/bin/pytest -q -n $(WORKERS) --dist loadgroup -m "(slow or e2e) and not long and not containers"
 
 test-sanitize: setup  ## native code under the address and undefined-behaviour sanitizers
 	@tools/sanitize.sh

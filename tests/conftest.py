@@ -60,10 +60,17 @@ def daemon_env(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests under tests/e2e start real daemons, whether or not their file says so."""
+    """Tests under tests/e2e start real daemons, whether or not their file says so.
+
+    With `--dist loadgroup` the tests of a file stay together, for what they share, and daemons do not meet others'. The
+    fuzz campaigns share nothing, and would keep one worker busy when the other has long finished.
+    """
     for item in items:
         if "e2e" in item.path.parts:
-            item.add_marker(pytest.mark.e2e)
+            item.add_marker("e2e")
+        together = "daemons" if item.get_closest_marker("e2e") else item.path.name
+        if together != "test_conformance_fuzz.py":
+            item.add_marker(pytest.mark.xdist_group(together))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -97,3 +97,6 @@ async def member_job(s: Session, inputs: StepInputs) -> StepOutputs:
     else:
         keep, result = frame.keep() | {"folds": fold}, {"folds": np.bincount(fold).tolist()}
     return StepOutputs(keep=keep, result=result if s.me == s.cast["member"][0] else {})
+
+
+FOLDS.moves_rows = True
