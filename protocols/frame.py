@@ -25,7 +25,7 @@ Ints = NDArray[np.int64]
 Parts = NDArray[np.uint8]
 TRAIN, VALIDATE, TEST = 0, 1, 2
 PART_NAMES = ("train", "validate", "test")
-KEYS = frozenset({"rows", "part", "prepared", "depth"})
+KEYS = frozenset({"rows", "part", "prepared", "depth", "facts"})  # facts: of columns, for a selection
 ALIGNMENT = frozenset({"rows", "count"})
 
 

@@ -27,16 +27,22 @@ PROTOCOLS: dict[str, tuple[str, str]] = {
     "prep/impute": ("parley.protocols.prep.impute", "IMPUTE"),
     "prep/sample": ("parley.protocols.prep.sample", "SAMPLE"),
     "prep/scale": ("parley.protocols.prep.scale", "SCALE"),
+    "prep/select": ("parley.protocols.prep.select", "SELECT"),
     "prep/split": ("parley.protocols.prep.split", "SPLIT"),
     "prep/transform": ("parley.protocols.prep.transform", "TRANSFORM"),
     "prep/union": ("parley.protocols.prep.union", "UNION"),
     "psi/cardinality": ("parley.protocols.psi.cardinality", "CARDINALITY"),
+    "linear/predict": ("parley.protocols.linear.predict", "PREDICT"),
+    "linear/vertical": ("parley.protocols.linear.jobs", "VERTICAL"),
     "psi/ecdh": ("parley.protocols.psi.ecdh", "ECDH"),
     "psi/lookup": ("parley.protocols.psi.lookup", "LOOKUP"),
     "psi/multi": ("parley.protocols.psi.multi", "MULTI"),
     "psi/sum": ("parley.protocols.psi.sum", "SUM"),
     "psi/vole": ("parley.protocols.psi.vole", "VOLE"),
     "score/card": ("parley.protocols.evaluate.card", "CARD"),
+    "stats/stability": ("parley.protocols.stats.stability", "STABILITY"),
+    "stats/summary": ("parley.protocols.stats.summary", "SUMMARY"),
+    "stats/woe": ("parley.protocols.stats.woe_jobs", "WOE"),
 }
 
 
