@@ -21,6 +21,8 @@ PROTOCOLS: dict[str, tuple[str, str]] = {
     "gbdt/predict": ("parley.protocols.gbdt.predict", "PREDICT"),
     "gbdt/score": ("parley.protocols.gbdt.predict_jobs", "SCORE"),
     "gbdt/vertical": ("parley.protocols.gbdt.jobs", "VERTICAL"),
+    "nn/predict": ("parley.protocols.nn.predict", "PREDICT"),
+    "nn/split": ("parley.protocols.nn.jobs", "SPLIT"),
     "prep/encode": ("parley.protocols.prep.encode", "ENCODE"),
     "prep/impute": ("parley.protocols.prep.impute", "IMPUTE"),
     "prep/sample": ("parley.protocols.prep.sample", "SAMPLE"),

@@ -133,6 +133,7 @@ def scored() -> dict[str, StepInputs]:
     return {"bank": StepInputs(None, {"train": CASES["gbdt/vertical"].run()["bank"].keep})}
 
 
+NETWORK = {"label": "y", "id": "id", "epochs": 2, "batch": 10, "bottom": [3], "top": [4]}
 PSI2 = {"receiver": "hospital", "sender": ["lab"]}
 BY_TREES = "psi/vole by trees"
 EVERYBODY = {"member": ["bank", "bureau", "telco"]}
@@ -194,6 +195,15 @@ CASES = {
             {"trees": 2, "depth": 2, "scheme": "lattice"},
             lambda: trained("gbdt/vertical regression", of_regression()),
         ),
+        Case("nn/split", "nn/split", CAST3, {**NETWORK, "validation": 0.25, "early_stopping": 2}, columns),
+        Case(
+            "nn/split noised",
+            "nn/split",
+            CAST2,
+            {**NETWORK, "objective": "regression", "optimiser": "sgd", "cut": "noised", "noise": 0.5},
+            of_regression,
+        ),
+        Case("nn/predict", "nn/predict", CAST3, {"label": "y", "width": 3}, lambda: trained("nn/split")),
         Case("evaluate", "evaluate", {"label": "bank"}, {}, scored),
         Case("prep/impute", "prep/impute", EVERYBODY, {"method": "median"}, columns),
         Case("prep/encode", "prep/encode", EVERYBODY, {"method": "ordinal"}, columns),
