@@ -31,20 +31,26 @@ class Loss:
     @classmethod
     def of(cls, kind: Kind, outputs: int, training: Labels) -> Loss:
         """For these training labels; DataError "bad_labels", "one_class"."""
-        if not np.isfinite(training).all():
-            raise DataError("bad_labels", "some labels are missing or not finite", "leave such rows out")
+        plain = cls(kind, outputs)
+        plain.check(training)
         if kind == "regression":
             spread = float(training.std())
             return cls(kind, 1, float(training.mean()), spread if spread > 0 else 1.0)
-        present = np.unique(training)
-        if not np.isin(present, np.arange(max(2, outputs))).all():
-            raise DataError("bad_labels", "the labels are not the classes 0, 1, ...", "say which is 1: `positive`")
-        if present.size < 2:
+        if np.unique(training).size < 2:
             raise DataError("one_class", "all training labels are the same", "look at the rows that were aligned")
-        return cls(kind, outputs)
+        return plain
+
+    def check(self, y: Labels) -> None:
+        """DataError "bad_labels" for labels that are missing, or no classes where classes are wanted."""
+        if not np.isfinite(y).all():
+            raise DataError("bad_labels", "some labels are missing or not finite", "leave such rows out")
+        if self.kind != "regression" and not np.isin(y, np.arange(max(2, self.outputs))).all():
+            hint = "say which is 1: `positive`" if self.kind == "binary" else "encode the label first: prep/encode"
+            raise DataError("bad_labels", "the labels are not the classes 0, 1, ... up to `classes`", hint)
 
     def targets(self, y: Labels) -> NDArray[np.generic]:
-        """(n,) what outputs are compared with: class numbers, or float32."""
+        """(n,) what outputs are compared with: class numbers, or float32; 0 where a label is missing."""
+        y = np.nan_to_num(y)
         if self.kind == "multi":
             return y.astype(np.int64)
         return ((y - self.mean) / self.spread).astype(np.float32)

@@ -10,15 +10,18 @@ from numpy.typing import NDArray
 from parley.components.training.nn_mlp import Network
 from parley.protocols.inputs import told
 from parley.protocols.kit import Session
-from parley.protocols.nn.messages import CHUNK, Final, Scored, Watched, wrong
+from parley.protocols.nn.messages import CHUNK, LARGEST, Final, Scored, Watched, wrong
 from parley.protocols.nn.noise import noised
+from parley.wire.errors import ParleyError
 
 Floats = NDArray[np.float32]
 M = TypeVar("M", Final, Scored, Watched)
 
 
 def leaving(values: Floats, s: Session, *, cut: str, clip: float, noise: float) -> Floats:
-    """What is sent for these rows (n, w)."""
+    """What is sent for these rows (n, w); ParleyError "diverged" when the network has left all bounds."""
+    if not np.isfinite(values).all() or float(np.abs(values).max(initial=0)) > LARGEST:
+        raise ParleyError("diverged", "The network's values have grown beyond all bounds.", "Lower learning_rate.")
     if cut == "plain":
         return np.ascontiguousarray(values)
     with told():

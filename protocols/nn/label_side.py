@@ -54,7 +54,8 @@ class Learner:
         p, self.order = s.params, parties_in_order(s)
         self.params, self.data = p, data
         with told():
-            self.loss = Loss.of(p.objective, p.outputs, data.y[data.part != 2])
+            self.loss = Loss.of(p.objective, p.outputs, data.y[data.training])
+            self.loss.check(data.y[data.watched])
         self.targets = self.loss.targets(data.y)
         arrays = _first_arrays(s, data.x.shape[1])
         self._load(arrays)

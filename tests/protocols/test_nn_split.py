@@ -19,6 +19,7 @@ from parley.protocols import registry
 from parley.protocols.kit import Cast, StepInputs, run_local
 from parley.protocols.kit import conformance as c
 from parley.protocols.kit.local import Setting, sizes_of
+from parley.protocols.kit.processes import run_processes
 from parley.protocols.nn import features_side, label_side
 from parley.protocols.nn.jobs import SPLIT
 from parley.protocols.nn.messages import Activations, EpochDone, Final, Gradients, Meet, Watched
@@ -289,6 +290,46 @@ def test_what_columns_and_labels_must_be():
     with pytest.raises(ParleyError) as e:
         trained(data, {"early_stopping": 2})
     assert e.value.code == "no_validation_rows"
+
+
+def test_a_training_that_runs_away_says_so():
+    data = toy()
+    table = data["bureau"].table
+    far = table.set_column(1, "x1", pa.array(np.linspace(-1e9, 1e9, 40)))
+    with pytest.raises(ParleyError) as e:
+        trained({**data, "bureau": StepInputs(far, data["bureau"].needs)}, {"optimiser": "sgd", "learning_rate": 10})
+    assert e.value.code == "diverged"
+    assert "learning_rate" in e.value.hint
+
+
+def test_the_scale_of_numbers_is_that_of_training_rows_alone():
+    data = toy()
+    y = np.arange(40.0)
+    table = data["bank"].table.set_column(1, "y", pa.array(y))
+    part = np.zeros(40, dtype=np.uint8)
+    part[30:35], part[35:] = 1, 2
+    rows = data["bank"].needs["align"]["rows"]
+    frame = {"align": {"rows": rows, "part": part, "depth": 1}}
+    given = {"bank": StepInputs(table, frame), "bureau": StepInputs(data["bureau"].table, frame)}
+    run = trained(given, {"objective": "regression"})
+    at = dict(zip(table.column("_row").to_pylist(), y, strict=True))
+    learnt = np.array([at[r] for r in rows[:30].tolist()])
+    kept = json.loads(run["bank"].keep["nn_loss"])
+    assert (kept["mean"], kept["spread"]) == pytest.approx((learnt.mean(), learnt.std()))
+    assert (run["bank"].result["rows"], run["bank"].result["validation_rows"]) == (30, 5)
+    assert run["bank"].keep["scores"].shape == (40, 1)
+
+
+def test_every_role_in_a_process_of_its_own():
+    data = toy()
+    cast = {"label": ("bank",), "features": ("bureau",)}
+    run = run_processes(SPLIT, cast, data, {**BASE, "validation": 0.25, "early_stopping": 2})
+    np.testing.assert_allclose(
+        run["bank"].keep["scores"],
+        trained(data, {"validation": 0.25, "early_stopping": 2})["bank"].keep["scores"],
+        atol=1e-6,
+    )
+    json.dumps(run["bank"].result, allow_nan=False)
 
 
 def test_without_torch_the_job_is_refused_plainly(monkeypatch):
