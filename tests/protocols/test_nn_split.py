@@ -366,3 +366,15 @@ def test_bytes_are_as_the_page_says():
     assert 4 * 30 * 4 * 5 < found["bureau", "bank", Activations.TAG] < 4 * 30 * 4 * 5 + 4 * 64
     assert 4 * 40 * 5 < found["bureau", "bank", Final.TAG] < 4 * 40 * 5 + 128
     assert cost[Activations.TAG] == 4 * 4 * 40 * 5
+
+
+@pytest.mark.parametrize("extra", [{}, {"objective": "multi", "classes": 2}])
+def test_scores_of_training_and_prediction_can_be_measured(extra):
+    data = toy(parties=3)
+    run = trained(data, {**extra, "validation": 0.25})
+    needs = {p: StepInputs(d.table, {"train": run[p].keep, **d.needs}) for p, d in data.items()}
+    again = run_local(PREDICT, CAST3, needs, {"label": "y"})["bank"].keep
+    evaluate = registry.load("evaluate")
+    for kept, parts in ((run["bank"].keep, {"training", "validation"}), (again, {"all"})):
+        found = run_local(evaluate, {"label": "bank"}, {"bank": StepInputs(None, {"train": kept})}, {})["bank"].result
+        assert set(found["metrics"]) == parts
