@@ -9,10 +9,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from rows import Row, publish
 from vertical_boost import boosting_rows
+from vertical_linear import linear_rows
 from vertical_psi import alignment_rows
 from vertical_score import scoring_rows
 
-PARTS = {"boost": boosting_rows, "psi": alignment_rows, "score": scoring_rows}
+PARTS = {"boost": boosting_rows, "psi": alignment_rows, "score": scoring_rows, "linear": linear_rows}
 
 
 def main(wanted: list[str]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from parley.commands import coordinator, job, party, protocols, user
+from parley.commands import coordinator, imports, job, party, protocols, user
 from parley.commands import doctor as doctor_command
 from parley.commands import run as run_command
 from parley.commands.common import show_error, wants_json
@@ -28,6 +28,7 @@ app.add_typer(job.app, name="job")
 app.add_typer(user.app, name="user")
 app.add_typer(coordinator.app, name="coordinator")
 app.add_typer(protocols.app, name="protocols")
+app.add_typer(imports.app, name="import")
 app.command("run")(run_command.run)
 app.command("doctor")(doctor_command.doctor)
 

@@ -152,6 +152,7 @@ def _known(entry: dict[Any, Any], known: tuple[str, ...], where: str, step: str 
 def _protocols(spec: JobSpec) -> None:
     from parley.protocols import registry
     from parley.protocols.kit.protocol import Cast
+    from parley.protocols.planned import check_rows
 
     for name, step in spec.steps.items():
         if step.uses not in registry.names():
@@ -162,6 +163,7 @@ def _protocols(spec: JobSpec) -> None:
             registry.load(step.uses).validate(step.with_, Cast(step.roles))
         except ParleyError as e:
             raise e.located(step=name) from None
+    check_rows(spec)
 
 
 def _step_of(location: tuple[int | str, ...]) -> str:

@@ -74,11 +74,11 @@ def _range(field: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> str:
-    return (
-        {None: "none", True: "true", False: "false"}.get(value, str(value))
-        if not isinstance(value, dict | list)
-        else (str(value) if value else "empty")
-    )
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "empty" if value in ([], {}) else str(value)
 
 
 def _when(condition: Condition | None) -> str:

@@ -25,7 +25,7 @@ Ints = NDArray[np.int64]
 Parts = NDArray[np.uint8]
 TRAIN, VALIDATE, TEST = 0, 1, 2
 PART_NAMES = ("train", "validate", "test")
-KEYS = frozenset({"rows", "part", "prepared", "depth"})
+KEYS = frozenset({"rows", "part", "prepared", "depth", "facts"})  # facts: of columns, for a selection
 ALIGNMENT = frozenset({"rows", "count"})
 
 
@@ -116,11 +116,23 @@ def _deepest(inputs: StepInputs) -> dict[str, Any]:
         )
     best = max(found, key=_rank)
     for other in found:
-        if _rank(other) == _rank(best) and not np.array_equal(other["rows"], best["rows"]):
+        if _rank(other) == _rank(best) and not _alike(other, best):
             raise ParleyError(
-                "ambiguous_rows", "Two steps that this one needs left different rows.", "Need the one that counts."
+                "ambiguous_rows",
+                "Two steps that this one needs left different rows, parts or columns side by side.",
+                "Let one of the two need the other, or need the one that counts.",
             )
     return best
+
+
+def _alike(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    rows = np.asarray(a["rows"])
+    none = np.zeros(rows.size)
+    return (
+        np.array_equal(rows, b["rows"])
+        and np.array_equal(a.get("part", none), b.get("part", none))
+        and a.get("prepared") == b.get("prepared")
+    )
 
 
 def _rank(kept: dict[str, Any]) -> tuple[bool, int]:

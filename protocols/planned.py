@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from parley.protocols import registry
 from parley.protocols.kit.protocol import Cast, Sizes
+from parley.wire.errors import ParleyError
 from parley.wire.jobspec import JobSpec
 
 
@@ -20,6 +21,45 @@ def sizes_at(spec: JobSpec, step: str, sizes: Sizes) -> Sizes:
 def is_reshaped(spec: JobSpec, step: str) -> bool:
     """Whether an earlier step may have made other columns than the datasets have, so that names cannot be checked."""
     return bool(_reshaping(spec, step))
+
+
+def check_rows(spec: JobSpec) -> None:
+    """ParleyError "rows_differ" where the parties of a step bring rows that different steps chose.
+
+    Each party works on the deepest frame among what the step needs; drawn by one step for one party and by another for
+    the other, equally many rows would stand beside each other unnoticed.
+    """
+    frames: dict[str, dict[str, tuple[int, str]]] = {}  # step -> party -> (depth, the step that chose the rows)
+    for name in spec.order():
+        step = spec.steps[name]
+        protocol = registry.load(step.uses)
+        came = {p: _deepest(spec, frames, name, p) for p in step.parties()}
+        chosen = {at for found in came.values() if found for at in [found[1]]}
+        if len(chosen) > 1:
+            one, other = sorted(chosen)[:2]
+            raise ParleyError(
+                "rows_differ",
+                f"In step {name} some parties bring the rows of step {one} and others those of {other}.",
+                "Let all parties take part in the steps that choose rows, and need the last of them.",
+                step=name,
+            )
+        made = {p: (found[0] + 1 if found else 0, name) for p, found in came.items()}
+        frames[name] = made if protocol.moves_rows else {p: f for p, f in came.items() if f}
+        if protocol.reshapes is not None:
+            frames[name] = {p: (depth + 1, at) for p, (depth, at) in frames[name].items()}
+
+
+def _deepest(
+    spec: JobSpec, frames: dict[str, dict[str, tuple[int, str]]], name: str, party: str
+) -> tuple[int, str] | None:
+    """The deepest frame of a party among what a step needs; what models keep beside theirs goes last."""
+    found = [(_makes_frames(spec, n), *frames[n][party]) for n in spec.steps[name].needs if party in frames[n]]
+    return max(found)[1:] if found else None
+
+
+def _makes_frames(spec: JobSpec, step: str) -> bool:
+    protocol = registry.load(spec.steps[step].uses)
+    return protocol.moves_rows or protocol.reshapes is not None
 
 
 def _reshaping(spec: JobSpec, step: str) -> list[str]:

@@ -29,7 +29,7 @@ class StepDeclaration(BaseModel):
 class Condition(BaseModel):
     """Where a disclosure happens: the step's `parameter` has one of `values`, or is set at all when none is listed.
 
-    Set means: not null, false, zero or empty.
+    Set means: neither null nor false. An empty mapping counts, because its defaults make something of it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -37,7 +37,7 @@ class Condition(BaseModel):
     values: tuple[str | int | bool, ...] = ()
 
     def holds(self, value: Any) -> bool:
-        return value in self.values if self.values else bool(value)
+        return value in self.values if self.values else value is not None and value is not False
 
 
 class Declaration(BaseModel):

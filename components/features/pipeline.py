@@ -25,6 +25,7 @@ _VERSION = 1
 
 KINDS: dict[str, tuple[str, str]] = {
     "bin_index": ("parley.components.features.shape", "BinIndex"),
+    "bin_values": ("parley.components.features.woe", "BinValues"),
     "cast": ("parley.components.features.shape", "Cast"),
     "clip": ("parley.components.features.scale", "Clip"),
     "columns": ("parley.components.features.pipeline", "Columns"),

@@ -29,6 +29,7 @@ Robust Estimation of Econometric Models*, 1974; huber is the smooth one that XGB
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -187,19 +188,19 @@ class Objective:
         """What is followed while training, of raw scores (n, K), rows counting by weight: log loss for classes, root
         mean squared error for squared, mean loss for the robust ones, mean deviance for a log link."""
         weights = checked_weights(y, w)
-        weights = weights / weights.sum()
+        weights = weights / _total(weights)
         prediction = self.predict(raw)
         if self.loss == "squared":
-            return float(np.sqrt((weights * (y - raw[:, 0]) ** 2).sum()))
+            return math.sqrt(_total(weights * (y - raw[:, 0]) ** 2))
         if self.loss in ROBUST:
-            return float((weights * self._robust_loss(y - raw[:, 0])).sum())
+            return _total(weights * self._robust_loss(y - raw[:, 0]))
         if self.loss in LOG_LINK:
-            return float((weights * self._deviance(y, prediction[:, 0])).sum())
+            return _total(weights * self._deviance(y, prediction[:, 0]))
         if self.loss == "logistic":
             chosen = np.where(y == 1, prediction[:, 0], 1 - prediction[:, 0])
         else:
             chosen = prediction[np.arange(y.size), y.astype(np.int64)]
-        return float((weights * -np.log(np.clip(chosen, _CLIP, 1.0))).sum())
+        return _total(weights * -np.log(np.clip(chosen, _CLIP, 1.0)))
 
     def _deviance(self, y: Floats, m: Floats) -> Floats:
         m = np.maximum(m, np.finfo(float).tiny)
@@ -274,3 +275,8 @@ def quantise(g: Floats, h: Floats, scale_bits: int) -> Ints:
             "scale the label or the weights down, or use fewer fraction bits",
         )
     return np.rint(np.ldexp(channels, scale_bits)).astype(np.int64)
+
+
+def _total(values: Floats) -> float:
+    """The sum, the same for rows in any order: rows stand as an alignment left them, and rounding would tell."""
+    return float(np.sort(values).sum())

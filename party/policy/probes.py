@@ -40,12 +40,15 @@ def probing_steps(spec: JobSpec, declarations: Mapping[str, Declaration], me: st
 
 
 def floor_of(step: StepSpec, declared: Declaration) -> int | None:
-    """The step's floor, 0 when it asks for none, None when its protocol knows none."""
+    """The step's floor, 0 when it asks for none or for no whole number, None when its protocol knows none."""
     known = declared.parameters.get("properties", {})
     if "floor" not in known:
         return None
     value: Any = step.with_.get("floor", known["floor"].get("default"))
-    return int(value or 0)
+    try:
+        return int(value or 0)
+    except (TypeError, ValueError):
+        return 0
 
 
 def floor_word(rule: Intersections, name: str, step: StepSpec, declared: Declaration) -> tuple[bool, str]:

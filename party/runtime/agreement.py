@@ -16,7 +16,7 @@ from parley.party.ledger import Probed, Run
 from parley.party.policy import probes
 from parley.protocols import registry
 from parley.protocols.kit.protocol import Cast, Protocol
-from parley.protocols.planned import is_reshaped
+from parley.protocols.planned import check_rows, is_reshaped
 from parley.wire.canonical import canonical, parse
 from parley.wire.contract import Contract, DatasetOffer, PartyOffer, direct_routes, seed_of, verify_job
 from parley.wire.errors import ParleyError
@@ -86,6 +86,7 @@ def judge(home: PartyHome, job: str, request: Request) -> DatasetOffer | None:
         if me in step.parties() and not is_reshaped(spec, name):
             for check in protocol.data_checks:
                 _check(check, params, cast, me, schema, name)
+    check_rows(spec)
     rows = None if offer is None else offer.rows
     home.policy().require(spec, request.submitter, registry.declarations(), roles_of(spec, me), rows)
     if offer is not None:

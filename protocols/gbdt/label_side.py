@@ -175,6 +175,7 @@ async def _sample(s: Session, index: int, team: Team, data: LabelData, g: Floats
     if not alone:
         flags = np.zeros(training.size, dtype=bool)
         flags[rows] = True
+        team.seen.sampled(flags)
         at = s.at(tree=index * s.params.apart)
         await together(*(at.send(p.name, Sampled(np.packbits(flags))) for p in team.peers))
     return rows, factor[:, None]

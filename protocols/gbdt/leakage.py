@@ -12,6 +12,9 @@ Of a strict training, in which nobody is told where rows sit, `splits_auc` and `
 sides that all rows take at the party's own winning splits: what it learns by a split is that the label differs across
 it, which its own columns let it guess to some extent without any training.
 
+With rows sampled by gradient, `drawn_auc` is the guess from in how many rounds a row was among those that are told.
+Trees count up to the twentieth, own splits up to the 128th.
+
 Both are 1 where the labels are found out; `auc` is 1/2 and `nmi` 0 where nothing is. They are attacks, no bounds: a
 better one may find more. For several classes `auc` is the commonest one's against the others; numbers count as above
 their median or not.
@@ -41,12 +44,14 @@ class Seen:
     count: int
     parties: tuple[str, ...]
     rows: Ints = field(init=False, repr=False)
+    drawn: Ints = field(init=False, repr=False)
     first: dict[str, Ints] = field(init=False, repr=False)
     trees: dict[str, list[Ints]] = field(init=False, repr=False)
     splits: dict[str, list[Ints]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.rows = np.unique(np.linspace(0, self.count - 1, min(self.count, ROWS)).astype(np.int64))
+        self.drawn = np.zeros(self.rows.size, dtype=np.int64)
         self.first = {}
         self.trees = {p: [] for p in self.parties}
         self.splits = {p: [] for p in self.parties}
@@ -73,6 +78,10 @@ class Seen:
         if len(self.splits[party]) < SPLITS:
             self.splits[party].append(left[self.rows].astype(np.int64))
 
+    def sampled(self, flags: NDArray[np.bool_]) -> None:
+        """All are told which rows (n,) a round learns from, large gradients among them."""
+        self.drawn += flags[self.rows]
+
     def next_tree(self) -> None:
         for party, cells in self._now.items():
             if len(self.trees[party]) < TREES:
@@ -88,7 +97,8 @@ class Seen:
             "seen_first": [self.first.get(p, none) for p in self.parties],
         }
         out = {k: np.array(v, dtype=np.uint16).reshape(len(v), self.rows.size) for k, v in parts.items()}
-        return out | {"seen_counts": np.array([len(self.splits[p]) for p in self.parties], dtype=np.uint16)}
+        counts = np.array([len(self.splits[p]) for p in self.parties], dtype=np.uint16)
+        return out | {"seen_counts": counts, "seen_drawn": self.drawn.astype(np.uint16)}
 
     def resume(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint of the same job."""
@@ -96,6 +106,7 @@ class Seen:
             np.asarray(state[k]).astype(np.int64) for k in ("seen_trees", "seen_splits", "seen_first")
         )
         ends = np.cumsum(state["seen_counts"], dtype=np.int64)
+        self.drawn = np.asarray(state["seen_drawn"]).astype(np.int64)
         each = len(trees) // max(1, len(self.parties))
         for i, party in enumerate(self.parties):
             self.trees[party] = list(trees[i * each : (i + 1) * each])
@@ -108,10 +119,14 @@ class Seen:
         wanted = y[self.rows]
         labels = (wanted > np.median(wanted)) if classes is None else wanted
         out: dict[str, dict[str, float | int]] = {}
+        drawn = {}
+        if self.drawn.any():
+            commonest = labels == np.bincount(labels.astype(np.int64)).argmax()
+            drawn = {"drawn_auc": round(abs(area(self.drawn.astype(np.float64), commonest) - 0.5) + 0.5, 4)}
         for party in self.parties:
             auc, nmi = attacks(self.trees[party], self.first.get(party), labels.astype(np.int64))
             sizes = {"trees": len(self.trees[party]), "rows": int(self.rows.size)}
-            out[party] = {"auc": round(auc, 4), "nmi": round(nmi, 4), **sizes}
+            out[party] = {"auc": round(auc, 4), "nmi": round(nmi, 4), **sizes, **drawn}
             if own := self.splits[party]:
                 auc, nmi = attacks(own, own[0], labels.astype(np.int64))
                 out[party] |= {"splits_auc": round(auc, 4), "splits_nmi": round(nmi, 4)}

@@ -36,12 +36,12 @@ row's derivative, so in small nodes it can tell which row lies in which bin), th
 at its node (`directions`; strict, of all rows: `all_directions`), the number of features and bins (`feature_shapes`),
 their names with share_names (`feature_names`).
 Features learns how many rows are aligned (`row_count`), which rows sit together in the nodes of each tree
-(`node_membership`: rows with like labels tend to sit together; strict, only how many nodes are summed up at each
-level: `tree_shape`), its own winning splits and their places in the trees (`own_splits`: each says that the label
-differs between its sides), the number of trees (`trees`), with goss which rows have large gradients, whose labels the
-model finds hard, in each round among others that look the same but are drawn anew (`large_gradient_rows`), and with the
-lattice, up to a power of two, how many sums the party with the most answers with, and how many features share a part
-of an answer (`planned_sums`). Coordinator: sizes.
+(`node_membership`: rows with like labels tend to sit together; strict, only how many nodes are summed up at each level:
+`tree_shape`), its own winning splits and their places in the trees (`own_splits`: each says that the label differs
+between its sides), the number of trees (`trees`), with goss which rows have large gradients, whose labels the model
+finds hard, in the first rounds those of the rarer class, in each round among others that look the same but are drawn
+anew (`large_gradient_rows`), and with the lattice, up to a power of two, how many sums the party with the most answers
+with, and how many features share a part of an answer (`planned_sums`). Coordinator: sizes.
 
 Not protected: in fast training, what the trees' structure says about the label, against a features party that studies
 it; own_trees, whose structure nobody else sees, take away from that once they have explained most of the label, and few

@@ -83,7 +83,10 @@ class ChildHost:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.DEVNULL,
-                env={k: os.environ[k] for k in KEPT_VARIABLES if k in os.environ},
+                env={
+                    **{k: os.environ[k] for k in KEPT_VARIABLES if k in os.environ},
+                    "OPENBLAS_NUM_THREADS": str(spec.threads),  # as many as every other kernel of the step
+                },
                 cwd="/",
             )
         except OSError:

@@ -116,12 +116,13 @@ class Protocol:
     """A multi-party program with its declaration; role functions are attached by `role` and `job`.
 
     `learns` maps each role, and `coordinator`, to what it learns; every step's disclosure is listed there for its
-    receiver. `when` names what is learnt under some parameters only: "role.disclosure" -> (parameter, value, ...), or
-    (parameter,) for when it is set at all. `cost(params, cast, sizes)` returns upper bounds per message kind and pair
-    of parties; a kind without a flow cannot be sent under these parameters. `figures(params, cast, sizes)` are lines
-    for a plan's reader that follow from them, such as security figures. `page` is the docstring of the module
-    that makes the value. With `cached_for` roles may leave a cache for later attempts and jobs: it is found again as
-    long as the parties, the parameters and the datasets of the roles named there are the same.
+    receiver. `when` names what is learnt under some parameters only: "role.disclosure" -> (parameter, value, ...),
+    or (parameter,) for when it is set at all: neither null nor false. `cost(params, cast, sizes)` returns upper
+    bounds per message kind and pair of parties; a kind without a flow cannot be sent under these parameters.
+    `figures(params, cast, sizes)` are lines for a plan's reader that follow from them, such as security figures.
+    `page` is the docstring of the module that makes the value. With `cached_for` roles may leave a cache for later
+    attempts and jobs: it is found again as long as the parties, the parameters and the datasets of the roles named
+    there are the same.
     """
 
     def __init__(
@@ -151,6 +152,7 @@ class Protocol:
         self.jobs: dict[str, Job] = {}
         self.checks: list[Check] = []
         self.data_checks: list[DataCheck] = []
+        self.moves_rows = False  # whether the step chooses which rows later steps work on, or their parts
         self.reshapes: Reshape | None = None  # the sizes after a step that changes columns, as upper bounds
         maker = inspect.stack()[1]
         self._sources: list[str] = [maker.filename]

@@ -93,10 +93,11 @@ def bind(protocol: Protocol, fit: Fit, suits: Suits, reshapes: Reshape = same) -
 
     protocol.job("member")(job)
     protocol.reshapes = reshapes
-    protocol.checks.append(_check_params)
+    protocol.checks.append(check_columns)
 
 
-def _check_params(params: Columns, cast: Cast) -> None:
+def check_columns(params: Columns, cast: Cast) -> None:
+    """ParleyError "bad_parameters" for a party without a role, or a column named twice."""
     for value, what in ((params.columns, "columns"), (params.exclude, "exclude")):
         if isinstance(value, dict):
             check_parties(value, cast.parties(), what)

@@ -44,7 +44,8 @@ def parts_in_order(order: Ints, validate: float, test: float) -> Parts:
 
 
 def stratified_parts(strata: Ints, permutation: Permutation, validate: float, test: float) -> Parts:
-    """Each stratum divided by the same shares, at random; DataError "bad_parameter" for counts."""
+    """Each stratum divided by the same shares, at random; DataError "bad_parameter" for counts,
+    "too_few_rows" when nothing is left to train on."""
     if validate >= 1 or test >= 1:
         raise DataError("bad_parameter", "a stratified division takes shares, no counts")
     out = np.full(strata.size, TRAIN, dtype=np.uint8)
@@ -54,6 +55,8 @@ def stratified_parts(strata: Ints, permutation: Permutation, validate: float, te
         order = here[permutation(here.size)]
         out[order[:held]] = TEST
         out[order[held : held + checked]] = VALIDATE
+    if not (out == TRAIN).any():
+        raise DataError("too_few_rows", "no row would be left for training")
     return out
 
 

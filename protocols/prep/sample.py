@@ -58,7 +58,7 @@ class Params(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     share: Share | None = None
-    column: str | None = None
+    column: str | None = Field(default=None, min_length=1)
     shares: dict[str, Share] | None = None
 
     @model_validator(mode="after")
@@ -168,3 +168,4 @@ def _check_params(params: Params, cast: Cast) -> None:
 
 
 SAMPLE.checks.append(_check_params)
+SAMPLE.moves_rows = True

@@ -9,8 +9,9 @@ Adversary: semi-honest; one that lies divides differently, which no one can chec
     1     label -> member   Parts    each row's part, by column   1 per row
 
 Member learns, where a column decides, which rows are in which part (`split_rows`): of rows divided by time, which are
-the late ones; of a stratified division nothing of a single row's value, since every value has its shares at secret
-random, but for what the counts of a part say. Label learns nothing. Submitter learns how many rows each part has
+the late ones; of a stratified division what the counts of a part say: shares of a value's rows are rounded, so that a
+value of few rows may have none in a part, and a row there then has another value. Of values with many rows it learns
+nothing, since each has its shares at secret random. Label learns nothing. Submitter learns how many rows each part has
 (`part_counts`). Coordinator: sizes.
 Not protected: what later steps show of a part by itself.
 Source: Kohavi, *A study of cross-validation and bootstrap for accuracy estimation*, 1995, on stratified division.
@@ -62,7 +63,7 @@ class Params(BaseModel):
     validate_: float = Field(default=0.0, ge=0, le=1e9, alias="validate")
     test: float = Field(default=0.2, ge=0, le=1e9)
     by: Literal["random", "stratified", "time"] = "random"
-    column: str | None = None
+    column: str | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
     def _together(self) -> Self:
@@ -158,3 +159,4 @@ def _check_params(params: Params, cast: Cast) -> None:
 
 
 SPLIT.checks.append(_check_params)
+SPLIT.moves_rows = True

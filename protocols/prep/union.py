@@ -60,3 +60,6 @@ async def member_job(s: Session, inputs: StepInputs) -> StepOutputs:
     """Keeps the frame of both; by the names of the steps, the first in order comes first at every party."""
     frame = await member(s, inputs)
     return StepOutputs(keep=frame.keep(), result={"rows": int(frame.rows.size)})
+
+
+UNION.moves_rows = True

@@ -43,6 +43,7 @@ def bind(protocol: Declared, receiver: Role, sender: Role) -> None:
     protocol.job("sender")(sender_job)
     protocol.checks.append(check_key_params)
     protocol.data_checks.append(_check_data)
+    protocol.moves_rows = True
 
 
 async def _run(role: Role, s: Session, inputs: StepInputs) -> StepOutputs:

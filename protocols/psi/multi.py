@@ -375,4 +375,5 @@ def _check_members(params: Params, cast: Cast) -> None:
 
 
 MULTI.checks.append(_check_members)
+MULTI.moves_rows = True
 check_keys(MULTI)

@@ -10,7 +10,7 @@ import pytest
 from shared import ROOT
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-SLOW = {"credit_boosting.py"}
+SLOW = {"credit_boosting.py", "prepared_credit.py"}
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from parley.protocols.kit import Sizes
-from parley.protocols.planned import is_reshaped, sizes_at
+from parley.protocols.planned import check_rows, is_reshaped, sizes_at
+from parley.wire.errors import ParleyError
 from parley.wire.jobspec import JobSpec
 
 ROLES = {"receiver": "bank", "sender": ["shop"]}
@@ -31,3 +34,33 @@ def test_only_steps_before_any_preparation_are_held_to_the_datasets_columns():
     sizes = Sizes({"bank": 10, "shop": 10}, {"bank": 3, "shop": 4})
     assert sizes_at(spec, "train", sizes).columns == {"bank": 96, "shop": 128}
     assert sizes_at(spec, "plain", sizes) == sizes
+
+
+def drawn(steps: dict[str, object]) -> JobSpec:
+    parties = {"bank": {"data": "loans"}, "shop": {"data": "sales"}}
+    base = {"align": {"uses": "psi/ecdh", "roles": ROLES}}
+    return JobSpec.model_validate({"name": "x", "purpose": "a test of rows", "parties": parties, "steps": base | steps})
+
+
+def sample(*who: str, needs: str = "align") -> dict[str, object]:
+    return {"uses": "prep/sample", "roles": {"member": list(who)}, "needs": [needs], "with": {"share": 0.5}}
+
+
+def training(*needs: str) -> dict[str, object]:
+    return {"uses": "gbdt/vertical", "roles": TRAINERS, "needs": list(needs)}
+
+
+def test_rows_that_each_party_drew_for_itself_are_refused():
+    apart = {"a": sample("bank"), "b": sample("shop"), "train": training("a", "b")}
+    alone = {"a": sample("bank"), "train": training("align", "a")}
+    for steps in (apart, alone):
+        with pytest.raises(ParleyError) as e:
+            check_rows(drawn(steps))
+        assert (e.value.code, e.value.step) == ("rows_differ", "train")
+
+
+def test_rows_that_all_drew_together_are_not():
+    scale = {"uses": "prep/scale", "roles": {"member": "bank"}, "needs": ["a"]}
+    check_rows(drawn({"a": sample("bank", "shop"), "scale": scale, "train": training("a", "scale")}))
+    again = {"uses": "gbdt/predict", "roles": TRAINERS, "needs": ["align", "train"]}
+    check_rows(drawn({"a": sample("bank", "shop"), "train": training("a"), "score": again}))

@@ -44,6 +44,7 @@ class Params(BaseModel):
     rounds: int = Field(default=3, ge=1, le=9)
     size: Size | None = None
     names: list[str] = []
+    most: int = 0
 
 
 def test_parameters_and_conditions_in_words():
@@ -65,6 +66,7 @@ def test_parameters_and_conditions_in_words():
         ("rounds", "integer 1..9", "3"),
         ("size", "{top: number >0..<1}", "none"),
         ("names", "list of text", "empty"),
+        ("most", "integer", "0"),
     ]
     assert catalogue.learned(declared)["member"] == ["count (with mode: fast)", "large (with size)"]
     assert declared.learned({"mode": "strict"})["member"] == ()

@@ -16,15 +16,19 @@ from cases import (
     CASES,
     COLUMNS,
     columns,
+    grouped,
     halves,
     ids,
     many,
     of_regression,
+    parted,
     people,
     scored,
     spenders,
     table,
     three,
+    weighed,
+    with_validation,
 )
 from vertical import split_inputs, use_plain
 
@@ -87,6 +91,12 @@ def other_columns() -> dict[str, StepInputs]:
     return split_inputs(moved(table(), flipped=True), *COLUMNS)
 
 
+def same_counts() -> dict[str, StepInputs]:
+    """Every feature on another scale, and labels of other rows."""
+    source = moved(table())
+    return split_inputs(source.set_column(1, "y", pa.array(source.column("y").to_numpy()[::-1])), *COLUMNS)
+
+
 def other_targets() -> dict[str, StepInputs]:
     """A regression's target times four is the same tree with four times the gradients, which is nobody's to learn."""
     source = table(classes=False)
@@ -103,12 +113,28 @@ def two(data: dict[str, StepInputs]) -> dict[str, StepInputs]:
     return {p: data[p] for p in ("bank", "bureau")}
 
 
+def predicted_linearly(data: dict[str, StepInputs]) -> dict[str, StepInputs]:
+    """`data` scored by the linear model that was trained on it."""
+    run = CASES["linear/vertical"].run(Setting(), data)
+    return {p: StepInputs(d.table, {"train": run[p].keep, **d.needs}) for p, d in data.items()}
+
+
+def other_validation() -> dict[str, StepInputs]:
+    """Other values everywhere, other rows held out, as many of them."""
+    inputs = split_inputs(moved(table(seed=9, classes=False)), *COLUMNS[:2])
+    for of in inputs.values():
+        of.needs["align"]["part"] = (np.arange(24) % 5 == 0).astype(np.uint8)
+    for of in inputs.values():
+        of.needs["align"]["part"][0] = 0
+    return inputs
+
+
 def other_scores() -> dict[str, StepInputs]:
     keep = dict(scored()["bank"].needs["train"])
     return {"bank": StepInputs(None, {"train": {**keep, "scores": 1 - np.asarray(keep["scores"])}})}
 
 
-PREPARED = [name for name in CASES if name.startswith("prep/") and name != "prep/union"]
+PREPARED = [name for name in CASES if name.startswith("prep/") and not name.startswith(("prep/union", "prep/select"))]
 AGREE = {
     "psi/ecdh": (people, other_people),
     "psi/ecdh below the floor": (people, other_people),
@@ -144,8 +170,18 @@ AGREE = {
     "nn/split": (columns, other_columns),
     "nn/split noised": (of_regression, other_targets),
     "nn/predict": (lambda: predicted(columns(), "nn/split"), lambda: predicted(other_columns(), "nn/split")),
+    "kmeans/vertical": (grouped, lambda: {**two(other_columns()), "adder": StepInputs()}),
     **dict.fromkeys(PREPARED, (columns, other_columns)),
     "prep/union": (halves, lambda: halves(other_columns())),
+    "linear/vertical": (columns, lambda: split_inputs(moved(table(seed=5), flipped=True), *COLUMNS)),
+    "linear/vertical linear": (with_validation, other_validation),
+    "linear/predict": (lambda: predicted_linearly(columns()), lambda: predicted_linearly(other_columns())),
+    "stats/woe": (columns, same_counts),
+    "stats/woe by rows": (lambda: columns(three_parties=False), lambda: two(same_counts())),
+    "prep/select": (weighed, lambda: weighed(same_counts())),
+    "prep/select by pairs": (weighed, lambda: weighed(same_counts())),
+    "stats/summary": (columns, other_columns),
+    "stats/stability": (parted, lambda: parted(other_columns())),
     "evaluate": (scored, other_scores),
     "score/card": (scored, other_scores),
 }
@@ -191,9 +227,24 @@ def fewer_rows() -> dict[str, StepInputs]:
     return split_inputs(table(rows=16), *COLUMNS)
 
 
+def coarse() -> pa.Table:
+    """One column of two values."""
+    source = table()
+    return source.set_column(3, "x1", pa.array(source.column("x1").to_numpy() // 4))
+
+
 def other_names() -> dict[str, StepInputs]:
     renamed = table().rename_columns(["id", "y", "x0", "a longer name", "x2", "x3"])
     return split_inputs(renamed, COLUMNS[0], ["id", "a longer name", "x2"], COLUMNS[2])
+
+
+def fewer_columns() -> dict[str, StepInputs]:
+    """Enough fewer at the label party that another shape has the fewest bytes."""
+    inputs = with_validation()
+    bank = inputs["bank"]
+    assert bank.table is not None
+    inputs["bank"] = dataclasses.replace(bank, table=bank.table.drop_columns(["x0"]))
+    return inputs
 
 
 DIFFER = {
@@ -217,8 +268,18 @@ DIFFER = {
     "own_splits, tree_shape": ("gbdt/vertical strict", columns, other_trees),
     "row_count": ("gbdt/vertical", columns, fewer_rows),
     "feature_names": ("gbdt/vertical", columns, other_names),
+    "row_count of kmeans/vertical": ("kmeans/vertical", grouped, lambda: {**two(fewer_rows()), "adder": StepInputs()}),
     "own_paths": ("gbdt/score", lambda: predicted(columns()), lambda: predicted(other_trees())),
     "directions of gbdt/explain": ("gbdt/explain", lambda: predicted(columns()), lambda: predicted(fewer_rows())),
+    "row_count of linear/vertical": ("linear/vertical", columns, lambda: split_inputs(table(rows=40), *COLUMNS)),
+    "column_counts": ("linear/vertical linear", with_validation, fewer_columns),
+    "row_count of linear/predict": (
+        "linear/predict",
+        lambda: predicted_linearly(columns()),
+        lambda: predicted_linearly(split_inputs(table(rows=40), *COLUMNS)),
+    ),
+    "bin_counts": ("stats/woe", columns, lambda: split_inputs(coarse(), *COLUMNS)),
+    "row_count of stats/woe": ("stats/woe", columns, fewer_rows),
     "directions": ("gbdt/predict", lambda: predicted(columns()), lambda: predicted(fewer_rows())),
 }
 

@@ -56,6 +56,18 @@ def test_two_frames_of_one_depth_are_told_apart_or_refused():
     assert e.value.code == "ambiguous_rows"
 
 
+def test_two_preparations_side_by_side_are_refused_and_not_half_taken():
+    one = frame_of(aligned(), "bank")
+    kept = {"a": one.with_transforms([Columns(("a",))]).keep(), "c": one.with_transforms([Columns(("c",))]).keep()}
+    split = {"p": one.with_part(np.array([0, 1, 0])).keep(), "q": one.with_part(np.array([0, 0, 1])).keep()}
+    for both in (kept, split):
+        with pytest.raises(ParleyError) as e:
+            frame_of(aligned(**both), "bank")
+        assert e.value.code == "ambiguous_rows"
+        first = next(iter(both))
+        assert frame_of(aligned(**{first: both[first], "again": both[first]}), "bank").depth == 1
+
+
 def test_without_an_alignment():
     with pytest.raises(ParleyError) as e:
         frame_of(StepInputs(TABLE), "bank")

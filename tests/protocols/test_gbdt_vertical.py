@@ -433,7 +433,7 @@ def test_part_takes_rows_by_their_ids():
     ids=["samples", "regression", "classes", "classes apart"],
 )
 def test_rows_packed_by_node_grow_the_same_model(params):
-    whole = train(toy_inputs(), {"trees": 3, "depth": 4, "scale_bits": 20, **params})
+    whole = train(toy_inputs(), {"trees": 3, "depth": 4, "scale_bits": 16, **params})
     packed = train(toy_inputs(), {"trees": 3, "depth": 4, "scheme": "lattice", **params})
     assert model_of(packed).to_dict() == model_of(whole).to_dict()
     tags = {e.address.tag for e in packed.transcript}

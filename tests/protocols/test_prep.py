@@ -19,7 +19,7 @@ from parley.components.training.gbdt import Objective, Params, train
 from parley.protocols import registry
 from parley.protocols.frame import TEST, TRAIN, VALIDATE, frame_of
 from parley.protocols.kit import LocalRun, StepInputs, run_local
-from parley.protocols.prep.rows import order_of, parts_in_order
+from parley.protocols.prep.rows import order_of, parts_in_order, stratified_parts
 from parley.wire.errors import ParleyError
 
 EVERYBODY = {"member": ["bank", "bureau", "telco"]}
@@ -78,6 +78,8 @@ def test_rows_without_a_time_or_too_few_rows_are_told():
         order_of(pa.table({"t": [1, None]}), "t")
     with pytest.raises(Exception, match="too_few_rows"):
         parts_in_order(np.arange(4), 2, 2)
+    with pytest.raises(Exception, match="too_few_rows"):
+        stratified_parts(np.array([0, 0, 0]), np.random.default_rng(1).permutation, 0.4, 0.5)
 
 
 @pytest.mark.parametrize(("params", "cast", "size"), [

@@ -109,6 +109,10 @@ def columns(classes: bool = True, three_parties: bool = True) -> dict[str, StepI
     return split_inputs(table(classes=classes), *COLUMNS[: 3 if three_parties else 2])
 
 
+def grouped() -> dict[str, StepInputs]:
+    return {**columns(three_parties=False), "adder": StepInputs()}
+
+
 def of_regression() -> dict[str, StepInputs]:
     return columns(classes=False, three_parties=False)
 
@@ -129,17 +133,55 @@ def halves(data: dict[str, StepInputs] | None = None) -> dict[str, StepInputs]:
     return out
 
 
+def with_validation() -> dict[str, StepInputs]:
+    """Two parties, of whose rows every fifth is for validation."""
+    inputs = columns(classes=False, three_parties=False)
+    for of in inputs.values():
+        of.needs["align"]["part"] = (np.arange(24) % 5 == 4).astype(np.uint8)
+    return inputs
+
+
+def trained_linear() -> dict[str, StepInputs]:
+    """As `trained`, by a linear model."""
+    data = columns()
+    run = CASES["linear/vertical"].run(inputs=data)
+    return {p: StepInputs(d.table, {"train": run[p].keep, **d.needs}) for p, d in data.items()}
+
+
+def parted(data: dict[str, StepInputs] | None = None) -> dict[str, StepInputs]:
+    """Half of the rows for tests."""
+    out = {}
+    for party, given in (data or columns()).items():
+        rows = np.asarray(given.needs["align"]["rows"])
+        part = (np.arange(rows.size) % 2 * 2).astype(np.uint8)
+        out[party] = StepInputs(given.table, {"split": {"rows": rows, "part": part, "depth": 1}})
+    return out
+
+
+def weighed(data: dict[str, StepInputs] | None = None) -> dict[str, StepInputs]:
+    """The inputs of a selection: what a stats/woe step left each party."""
+    data = data or columns()
+    run = CASES["stats/woe"].run(inputs=data)
+    return {p: StepInputs(d.table, {"woe": run[p].keep}) for p, d in data.items()}
+
+
 def scored() -> dict[str, StepInputs]:
     return {"bank": StepInputs(None, {"train": CASES["gbdt/vertical"].run()["bank"].keep})}
 
 
 NETWORK = {"label": "y", "id": "id", "epochs": 2, "batch": 10, "bottom": [3], "top": [4]}
 PSI2 = {"receiver": "hospital", "sender": ["lab"]}
+LINEAR = {"label": "y", "id": "id", "epochs": 1, "frequencies": 8, "period": 32}
 BY_TREES = "psi/vole by trees"
 EVERYBODY = {"member": ["bank", "bureau", "telco"]}
 DECIDER = {"label": "bank", "member": ["bureau", "telco"]}
+GROUPERS = {"member": ["bank", "bureau"], "aggregator": "adder"}
+GROUPED = {"clusters": 2, "starts": 2, "rounds": 2, "max_value": 8192, "fraction_bits": 8, "exclude": ["id", "y"]}
 LOOK = {"id": "id", "columns": ["spent"]}
+PAIRED = [{"by": "vif", "threshold": 5}, {"by": "correlation", "threshold": 0.05}]
 RING = {"member": ["hospital", "lab", "pharmacy"]}
+WEIGH = {"label": "y", "exclude": ["id"], "bins": 4, "min_bin_rows": 5, "min_class_rows": 1, "share_names": True}
+BY_ROWS = {"scheme": "paillier", "method": "optimal", "pre_bins": 8, "transform": "index"}
 CASES = {
     c.name: c
     for c in (
@@ -204,15 +246,26 @@ CASES = {
             of_regression,
         ),
         Case("nn/predict", "nn/predict", CAST3, {"label": "y", "width": 3}, lambda: trained("nn/split")),
+        Case("linear/vertical", "linear/vertical", CAST3, LINEAR, columns),
+        Case("linear/vertical linear", "linear/vertical", CAST2, {**LINEAR, "model": "linear"}, with_validation),
+        Case("linear/predict", "linear/predict", CAST3, {"label": "y"}, trained_linear),
         Case("evaluate", "evaluate", {"label": "bank"}, {}, scored),
+        Case("kmeans/vertical", "kmeans/vertical", GROUPERS, GROUPED, grouped),
         Case("prep/impute", "prep/impute", EVERYBODY, {"method": "median"}, columns),
         Case("prep/encode", "prep/encode", EVERYBODY, {"method": "ordinal"}, columns),
         Case("prep/scale", "prep/scale", EVERYBODY, {"exclude": ["id", "y"]}, columns),
         Case("prep/transform", "prep/transform", EVERYBODY, {"do": "log1p", "columns": {"bank": ["x0"]}}, columns),
         Case("prep/split at random", "prep/split", EVERYBODY, {"test": 0.25}, columns),
         Case("prep/split", "prep/split", DECIDER, {"by": "stratified", "column": "y"}, columns),
+        Case("prep/folds", "prep/folds", EVERYBODY, {"folds": 5}, columns),
         Case("prep/sample", "prep/sample", DECIDER, {"column": "y", "shares": {"0": 0.5, "1": 3}}, columns),
+        Case("prep/select", "prep/select", CAST3, {"filters": [{"by": "iv", "top_k": 2}]}, weighed),
+        Case("prep/select by pairs", "prep/select", CAST3, {"filters": PAIRED}, weighed),
         Case("prep/union", "prep/union", EVERYBODY, {}, halves),
+        Case("stats/summary", "stats/summary", EVERYBODY, {"exclude": ["id"]}, columns),
+        Case("stats/stability", "stats/stability", EVERYBODY, {"exclude": ["id"], "min_rows": 10}, parted),
+        Case("stats/woe", "stats/woe", CAST3, WEIGH, columns),
+        Case("stats/woe by rows", "stats/woe", CAST2, {**WEIGH, **BY_ROWS}, lambda: columns(three_parties=False)),
         Case("score/card", "score/card", {"label": "bank"}, {}, scored),
     )
 }

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from parley.components.features.pipeline import Transform
+from parley.crypto.ahe import inner
 from parley.crypto.ahe.base import Bins, Ciphertexts, Counts, Ints, Layout, Raw, Response, Sums
 from parley.crypto.ahe.plain import PlainPublicKey, PlainSecretKey
 from parley.crypto.errors import CryptoError
@@ -33,6 +34,8 @@ def use_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (exchange, features_side, label_side):
         monkeypatch.setattr(module, "leaving", _coarse)
     monkeypatch.setattr(psi_sum, "generate", lambda params: PlainSecretKey(2))
+    monkeypatch.setattr(inner, "InnerSecretKey", PlainInnerKey)
+    monkeypatch.setattr(inner, "InnerSums", PlainInnerSums)
     monkeypatch.setattr(psi_sum, "decode_public", _decode_plain_sum)
 
 
@@ -59,6 +62,46 @@ def _decode_plain_sum(raw: bytes, params: psi_sum.Params) -> PlainPublicKey:
     if raw != PlainPublicKey(2).encode():
         raise ValueError("the public key is not of the agreed size")
     return PlainPublicKey.decode(raw)
+
+
+class PlainInnerKey:
+    """Ciphertexts of the real size that begin with their plaintexts, and replies with their sums."""
+
+    def __init__(self, rng):
+        self.public = rng.bytes(inner.SEED + inner.POLYNOMIAL)
+
+    def encrypt(self, vectors, shape, rng):
+        padded = np.zeros((len(vectors), shape.blocks * shape.length), np.uint64)
+        padded[:, : shape.rows] = vectors
+        raw = np.zeros((len(vectors) * shape.blocks, inner.POLYNOMIAL), np.uint8)
+        raw[:, : 8 * shape.length] = padded.view(np.uint8).reshape(len(raw), -1)
+        return np.frombuffer(rng.bytes(inner.SEED), np.uint8), raw
+
+    def decrypt(self, reply, shape):
+        words = np.ascontiguousarray(reply[:, : 8 * shape.x]).view(np.uint64)
+        return words.reshape(-1)[: shape.columns].copy()
+
+    def close(self):
+        pass
+
+
+class PlainInnerSums:
+    def __init__(self, public, shape, rng):
+        self._shape, self._total = shape, np.zeros(shape.columns, np.uint64)
+
+    def add(self, seed, ciphertexts, factors):
+        s = self._shape
+        words = np.ascontiguousarray(ciphertexts[:, : 8 * s.length]).view(np.uint64).reshape(len(factors), -1)
+        products = factors.view(np.uint64) * words[:, : s.rows, None]
+        self._total += products.sum(axis=(0, 1), dtype=np.uint64)
+
+    def release(self, masks):
+        s = self._shape
+        words = np.zeros(s.groups * s.x, np.uint64)
+        words[: s.columns] = self._total + masks
+        reply = np.zeros((s.groups, s.reply_size), np.uint8)
+        reply[:, : 8 * s.x] = words.view(np.uint8).reshape(s.groups, -1)
+        return reply
 
 
 class PackedPublicKey(PlainPublicKey):

@@ -1,0 +1,1 @@
+"""Groups of rows that nobody labelled, found over the columns of several parties."""

@@ -1,0 +1,1 @@
+"""Statistics of columns: by each party alone, and over columns and labels of several."""
