@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup demo demo-containers test test-fast test-slow test-long test-sanitize lint format bench bench-crypto lock protos docs clean
+.PHONY: help setup setup-train demo demo-containers test test-fast test-slow test-long test-sanitize lint format bench bench-crypto lock protos docs clean
 
 PY := .venv/bin/python
 STEP := tools/step.sh
@@ -17,6 +17,9 @@ help:  ## this list
 setup:  ## environment, packages and native kernels (nothing to do when nothing changed)
 	@tools/setup.sh
 
+setup-train:  ## the same with torch, which neural networks run on
+	@tools/setup.sh --train
+
 demo: setup  ## three parties train a credit model on columns none of them shows the others
 	@$(PY) -P -m parley.demo
 
@@ -25,15 +28,15 @@ demo-containers: setup  ## the same with every party in a container of its own
 
 test: lint test-fast test-slow  ## lint, types, architecture and every test
 
-test-fast: setup  ## the tests that take seconds
+test-fast: setup-train  ## the tests that take seconds
 	@echo "Tests (fast tier)"
 	@$(PYTEST) -m "not slow and not long and not e2e and not containers"
 
-test-long: setup  ## what takes hours: every protocol's hundred thousand changed messages
+test-long: setup-train  ## what takes an hour or more: every protocol's hundred thousand changed messages
 	@echo "Tests (the longest)"
 	@.venv/bin/pytest -q -n $(WORKERS) --dist worksteal -m long
 
-test-slow: setup  ## the long tests and those that start real daemons
+test-slow: setup-train  ## the long tests and those that start real daemons
 	@echo "Tests (slow tier and daemons)"
 	@.venv/bin/pytest -q -n $(WORKERS) --dist loadgroup -m "(slow or e2e) and not long and not containers"
 

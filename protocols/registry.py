@@ -22,6 +22,8 @@ PROTOCOLS: dict[str, tuple[str, str]] = {
     "gbdt/score": ("parley.protocols.gbdt.predict_jobs", "SCORE"),
     "gbdt/vertical": ("parley.protocols.gbdt.jobs", "VERTICAL"),
     "kmeans/vertical": ("parley.protocols.cluster.jobs", "KMEANS"),
+    "nn/predict": ("parley.protocols.nn.predict", "PREDICT"),
+    "nn/split": ("parley.protocols.nn.jobs", "SPLIT"),
     "prep/encode": ("parley.protocols.prep.encode", "ENCODE"),
     "prep/folds": ("parley.protocols.prep.folds", "FOLDS"),
     "prep/impute": ("parley.protocols.prep.impute", "IMPUTE"),

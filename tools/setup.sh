@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Brings .venv up to date with requirements.lock and the native sources. Does nothing when nothing has changed.
 #   PYTHON=/path/to/python3.11   picks the interpreter for a new environment
+#   --train                      also installs requirements-train.lock: torch, for neural networks and their tests
 #   PARLEY_INSTALLER=pip         does without uv (about 30 s instead of 10 s)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -50,9 +51,20 @@ build_native() {
       --no-build-isolation --no-deps --no-index -e .
 }
 
+install_train() {
+  # pip, which knows every place it was told to look in: the CPU build often comes from such a one.
+  timeout 1200 "$venv/bin/python" -m pip install --no-compile --no-deps -r requirements-train.lock
+  "$venv/bin/python" -c 'import sys, torch; sys.exit(torch.version.cuda is not None)' ||
+    die "This torch does not run here, or is a build for CUDA. Name a place that holds the CPU build of the version in" \
+        "requirements-train.lock, by PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL, and try again."
+}
+
+train=
 case "${1:-}" in
+  --train) train=yes ;;
   --uv) shift; uv "$@"; exit ;;
   --packages) install_packages; exit ;;
+  --packages-train) install_train; exit ;;
   --native) build_native; exit ;;
   "") ;;
   *) die "unknown argument $1" ;;
@@ -78,4 +90,11 @@ native=$(digest "${sources[@]}")
 if [ "$(cat "$venv/.parley-native" 2>/dev/null)" != "$native" ]; then
   tools/step.sh setup-native "native kernels and the command parley" "$0" --native
   echo "$native" >"$venv/.parley-native"
+fi
+if [ -n "$train" ]; then
+  packages=$(digest requirements.lock requirements-train.lock)
+  if [ "$(cat "$venv/.parley-train" 2>/dev/null)" != "$packages" ]; then
+    tools/step.sh setup-train "torch and what it needs (requirements-train.lock)" "$0" --packages-train
+    echo "$packages" >"$venv/.parley-train"
+  fi
 fi

@@ -36,6 +36,15 @@ def test_the_lock_satisfies_the_metadata() -> None:
             assert requirement.specifier.contains(LOCK[requirement.name.lower().replace("_", "-")]), requirement
 
 
+def test_what_networks_need_is_locked_apart() -> None:
+    lines = (lints.ROOT / "requirements-train.lock").read_text(encoding="utf-8").splitlines()
+    train = dict(line.split("==") for line in lines if not line.startswith("#"))
+    (wanted,) = (Requirement(text) for text in PROJECT["optional-dependencies"]["train"])
+    assert wanted.specifier.contains(train[wanted.name])
+    assert not set(train) & set(LOCK)
+    assert all(re.fullmatch(r"[0-9][0-9a-z.]*", version) for version in train.values())
+
+
 def test_the_core_installs_without_torch() -> None:
     assert not {"torch", "xgboost", "nvidia-nccl-cu12"} & set(LOCK)
 

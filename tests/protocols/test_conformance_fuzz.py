@@ -25,6 +25,7 @@ TALKING = [
     name for name, case in CASES.items() if case.of.steps and ("column" in case.params or not name.startswith("prep/"))
 ]
 LONG = {p: 100_000 for p in registry.names() if registry.load(p).steps and p != "psi/vole"}
+LONG |= {"nn/split": 40_000}  # a whole role is a whole training
 LONG |= {"psi/vole": 50_000, BY_TREES: 50_000}  # by halves: the messages of one hold what is empty in the other
 MEMORY = 512 << 20  # bytes
 

@@ -169,6 +169,7 @@ def scored() -> dict[str, StepInputs]:
     return {"bank": StepInputs(None, {"train": CASES["gbdt/vertical"].run()["bank"].keep})}
 
 
+NETWORK = {"label": "y", "id": "id", "epochs": 2, "batch": 10, "bottom": [3], "top": [4]}
 PSI2 = {"receiver": "hospital", "sender": ["lab"]}
 LINEAR = {"label": "y", "id": "id", "epochs": 1, "frequencies": 8, "period": 32}
 BY_TREES = "psi/vole by trees"
@@ -236,6 +237,15 @@ CASES = {
             {"trees": 2, "depth": 2, "scheme": "lattice"},
             lambda: trained("gbdt/vertical regression", of_regression()),
         ),
+        Case("nn/split", "nn/split", CAST3, {**NETWORK, "validation": 0.25, "early_stopping": 2}, columns),
+        Case(
+            "nn/split noised",
+            "nn/split",
+            CAST2,
+            {**NETWORK, "objective": "regression", "optimiser": "sgd", "cut": "noised", "noise": 0.5},
+            of_regression,
+        ),
+        Case("nn/predict", "nn/predict", CAST3, {"label": "y", "width": 3}, lambda: trained("nn/split")),
         Case("linear/vertical", "linear/vertical", CAST3, LINEAR, columns),
         Case("linear/vertical linear", "linear/vertical", CAST2, {**LINEAR, "model": "linear"}, with_validation),
         Case("linear/predict", "linear/predict", CAST3, {"label": "y"}, trained_linear),

@@ -1,0 +1,1 @@
+"""Neural networks over columns of several parties."""
