@@ -53,8 +53,9 @@ lint: setup  ## ruff, mypy --strict, import contracts, shell syntax
 format: setup  ## ruff format over everything of ours
 	@.venv/bin/ruff format .
 
-bench: setup  ## side-by-side measurements; writes build/bench/platform.json
+bench: setup  ## side-by-side measurements; writes build/bench/platform.json and vertical.json
 	@$(PY) -P benchmarks/bench_platform.py
+	@$(PY) -P benchmarks/bench_vertical.py
 
 bench-crypto: setup  ## the primitives against their yardsticks; writes build/bench/crypto.json
 	@$(PY) -P benchmarks/bench_crypto.py
