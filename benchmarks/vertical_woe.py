@@ -1,34 +1,21 @@
-"""Weight of evidence over wide tables, both parties in one process, beside the bare kernels on the same rows.
-
-python benchmarks/vertical_woe.py [rows] [columns] [scheme]
-"""
+"""Weight of evidence over wide tables between real daemons, beside the bar and the bare kernels on as many rows."""
 
 from __future__ import annotations
 
-import json
-import sys
+import tempfile
 import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
+from rows import Row
+from vertical_boost import ALIGN, PARTIES, synthetic
+from vertical_world import FEATURES, LABEL, daemons, spec, watch
 
 from parley.protocols.gbdt import scheme
-from parley.protocols.kit import StepInputs, run_local
-from parley.protocols.stats.woe_jobs import WOE
 from parley.protocols.stats.woe_messages import Params
 
-
-def tables(rows: int, columns: int) -> dict[str, StepInputs]:
-    """Labels that a few of the normal columns decide with noise."""
-    rng = np.random.default_rng(7)
-    x = rng.standard_normal((rows, columns), dtype=np.float32)
-    y = (x[:, 0] + 0.5 * x[:, 1] + rng.standard_normal(rows, dtype=np.float32) > 0).astype(np.int8)
-    ids = np.arange(rows, dtype=np.int64)
-    sides = {"label": {"y": y}, "features": {f"x{k}": x[:, k] for k in range(columns)}}
-    return {
-        party: StepInputs(pa.table({**made, "_row": ids}), {"align": {"rows": ids, "count": rows}})
-        for party, made in sides.items()
-    }
+ROWS, COLUMNS, BAR = 100_000, 300, 6.0  # seconds
 
 
 def bare(rows: int, columns: int, params: Params) -> float:
@@ -52,29 +39,35 @@ def bare(rows: int, columns: int, params: Params) -> float:
     return seconds
 
 
-def main(rows: int = 100_000, columns: int = 300, by: str = "lattice") -> None:
-    """Prints one row: seconds of the whole step, of the kernels, and bytes either way."""
-    params = {"label": "y", "scheme": by}
-    data = tables(rows, columns)
-    start, cpu = time.perf_counter(), time.process_time()
-    done = run_local(WOE, {"label": "label", "features": ["features"]}, data, params)
-    whole, cpu = time.perf_counter() - start, time.process_time() - cpu
-    sent = {"label": 0, "features": 0}
-    for envelope in done.transcript:
-        sent[envelope.address.sender] += len(envelope.body)
-    row = {
-        "rows": rows,
-        "columns": columns,
-        "scheme": done["label"].result["encryption"],
-        "seconds": round(whole, 2),
-        "cpu_seconds": round(cpu, 2),
-        "kernels": round(
-            bare(rows, columns, Params(label="y", scheme="lattice" if by == "lattice" else "paillier")), 2
-        ),
-        "bytes": sent,
+def woe_rows() -> list[Row]:
+    """Seconds of the whole step, against the bar's seconds and against the kernels alone."""
+    params: dict[str, Any] = {"label": "y", "id": "id", "scheme": "lattice"}
+    steps = {
+        "align": ALIGN,
+        "woe": {
+            "uses": "stats/woe",
+            "needs": ["align"],
+            "roles": {"label": LABEL, "features": [FEATURES]},
+            "with": params,
+        },
     }
-    print(json.dumps(row))
-
-
-if __name__ == "__main__":
-    main(*(int(a) for a in sys.argv[1:3]), *sys.argv[3:4])
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        daemons(synthetic(Path(folder), ROWS, 1, COLUMNS), 2) as (cluster, parley),
+    ):
+        seen = watch(cluster, parley, spec("woe", PARTIES, steps))
+    spent, result = seen.step_seconds("woe"), next(r for r in seen.results["woe"].values() if r)
+    about = {
+        **params,
+        "encryption": result["encryption"],
+        "rows": ROWS,
+        "columns_other": COLUMNS,
+        "mb": round(seen.sent("woe") / 1e6, 1),
+        "peak_mb": {p: round(m) for p, m in seen.peak_mb.items()},
+    }
+    kernels = bare(ROWS, COLUMNS, Params(label="y", scheme="lattice"))
+    name = f"stats/woe, {ROWS:,} x {COLUMNS}"
+    return [
+        Row(name, spent, "s", BAR, "lower", {**about, "yardstick": "the bar"}, 1),
+        Row(f"{name} (kernels)", spent, "s", kernels, "lower", {**about, "yardstick": "the kernels alone"}),
+    ]
