@@ -92,6 +92,8 @@ def selection(w: Work) -> None:
             filters.append({"by": "iv", **_bound(given.get("iv_param") or {})})
         elif method == "statistics":
             filters += _judged(w, given.get("statistic_param") or {})
+        elif method in ("vif", "psi"):
+            filters.append({"by": method, **_bound(given.get(f"{method}_param") or {})})
         else:
             w.no_equivalent(f"the filter {method}")
     needs = list(dict.fromkeys([*data, *w.needs("input_models")]))

@@ -153,6 +153,7 @@ ECDH = Protocol(
         "sender": ["intersection", "receiver.size", "receiver.repeats", "outcome"],
         "coordinator": ["sizes"],
     },
+    when={"sender.intersection": ("result", "both"), "receiver.cardinality": ("floor",)},
     params=Params,
     cost=cost,
 )

@@ -226,6 +226,7 @@ VOLE = Protocol(
         "sender": ["intersection", "receiver.size", "receiver.repeats", "outcome"],
         "coordinator": ["sizes"],
     },
+    when={"sender.intersection": ("result", "both"), "receiver.cardinality": ("floor",)},
     params=Params,
     cost=cost,
 )

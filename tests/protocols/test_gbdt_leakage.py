@@ -113,6 +113,21 @@ def test_a_view_that_tells_nothing_finds_nothing():
     assert found["b"] == {"auc": 1.0, "nmi": 1.0, "trees": 1, "rows": 100}
 
 
+def test_rows_drawn_by_gradient_tell_of_the_rarer_class():
+    labels = (np.arange(200) % 5 == 0).astype(float)
+    seen, rng = Seen(200, ("a",)), np.random.default_rng(4)
+    assert "drawn_auc" not in seen.figures(labels, 2)["a"]
+    for _ in range(3):
+        seen.sampled((labels == 1) | (rng.random(200) < 0.2))
+    assert seen.figures(labels, 2)["a"]["drawn_auc"] > 0.9
+    again = Seen(200, ("a",))
+    again.resume(seen.state())
+    assert again.figures(labels, 2) == seen.figures(labels, 2)
+    chance = Seen(200, ("a",))
+    chance.sampled(rng.random(200) < 0.5)
+    assert chance.figures(labels, 2)["a"]["drawn_auc"] < 0.6
+
+
 def test_many_rows_and_trees_are_sampled():
     seen = Seen(100_000, ("a",))
     for _ in range(25):
