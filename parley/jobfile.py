@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parley.wire.errors import ParleyError
+from parley.wire.errors import ParleyError, did_you_mean
 
 if TYPE_CHECKING:
     import yaml
@@ -33,7 +32,7 @@ def load(source: Path | str | Mapping[str, Any]) -> JobSpec:
     if isinstance(source, Mapping):
         document: Any = dict(source)
     else:
-        document = parse(_read(Path(source)))
+        document = parse(read(Path(source)))
     return check(document)
 
 
@@ -42,7 +41,7 @@ def parse(text: str) -> Any:
     import yaml
 
     if len(text.encode("utf-8", "replace")) > MAX_BYTES:
-        raise _bad(f"The job file is larger than {MAX_BYTES >> 20} MiB.", "A job names data, it does not hold any.")
+        raise _bad(f"The file is larger than {MAX_BYTES >> 20} MiB.", "A job names data, it does not hold any.")
     try:
         _limits(text)
         loader = _loader()(text)
@@ -54,7 +53,7 @@ def parse(text: str) -> Any:
         mark = getattr(e, "problem_mark", None)
         where = f" near line {mark.line + 1}" if mark is not None else ""
         problem = getattr(e, "problem", None) or "it is not YAML"
-        raise _bad(f"The job file cannot be read{where}: {problem}.", "Check indentation, colons and quotes.") from None
+        raise _bad(f"The file cannot be read{where}: {problem}.", "Check indentation, colons and quotes.") from None
 
 
 def check(document: Any) -> JobSpec:
@@ -77,14 +76,13 @@ def check(document: Any) -> JobSpec:
     return spec
 
 
-def _read(path: Path) -> str:
+def read(path: Path) -> str:
+    """A file's text, within limits; ParleyError `bad_job`."""
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as e:
-        raise _bad(
-            f"{path} cannot be read ({e.strerror or 'an I/O problem'}).", "Give the path of a job file."
-        ) from None
+        raise _bad(f"{path} cannot be read ({e.strerror or 'an I/O problem'}).", "Give the path of a file.") from None
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -98,13 +96,13 @@ def _limits(text: str) -> None:
     depth = 0
     for nodes, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise _bad("The job file uses YAML anchors or aliases.", "Write the repeated part out.")
+            raise _bad("The file uses YAML anchors or aliases.", "Write the repeated part out.")
         if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
             depth += 1
         elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
             depth -= 1
         if depth > MAX_DEPTH or nodes > MAX_NODES:
-            raise _bad("The job file is nested too deeply or has too many entries.")
+            raise _bad("The file is nested too deeply or has too many entries.")
 
 
 def _loader() -> type[yaml.SafeLoader]:
@@ -144,8 +142,7 @@ def _keys(document: dict[str, Any]) -> None:
 def _known(entry: dict[Any, Any], known: tuple[str, ...], where: str, step: str = "") -> None:
     for key in entry:
         if key not in known:
-            close = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"Did you mean {close[0]}?" if close else f"Known keys: {', '.join(known)}."
+            hint = did_you_mean(str(key), known, f"Known keys: {', '.join(known)}.")
             raise _bad(f"{where} has the unknown key {key}.".capitalize(), hint, step=step)
 
 
@@ -155,10 +152,6 @@ def _protocols(spec: JobSpec) -> None:
     from parley.protocols.planned import check_rows
 
     for name, step in spec.steps.items():
-        if step.uses not in registry.names():
-            close = difflib.get_close_matches(step.uses, registry.names(), n=1)
-            hint = f"Did you mean {close[0]}?" if close else "See `parley protocols list`."
-            raise ParleyError("unknown_protocol", f"There is no protocol {step.uses}.", hint, step=name)
         try:
             registry.load(step.uses).validate(step.with_, Cast(step.roles))
         except ParleyError as e:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from parley.components.errors import DataError
 from parley.crypto.errors import CryptoError
+from parley.wire import errors
 from parley.wire.errors import ParleyError
 
 _WORDS = {"unknown_table": "unknown_dataset", "table_exists": "dataset_exists", "bad_table_name": "bad_dataset_name"}
@@ -37,12 +37,8 @@ def converted() -> Iterator[None]:
 
 def did_you_mean(name: str, known: Iterable[str], kind: str) -> str:
     """A hint for a misspelt name: the closest known one, or the first ten."""
-    choices = sorted(known)
-    close = difflib.get_close_matches(name, choices, n=1)
-    if close:
-        return f"Did you mean {close[0]}?"
-    shown = ", ".join(choices[:10]) + (", ..." if len(choices) > 10 else "")
-    return f"Known: {shown}." if choices else f"There is no {kind} yet."
+    choices = list(known)
+    return errors.did_you_mean(name, choices) if choices else f"There is no {kind} yet."
 
 
 def _sentence(text: str) -> str:

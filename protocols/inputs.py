@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 from collections.abc import Awaitable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from parley.components.errors import DataError
 from parley.crypto.errors import CryptoError
 from parley.protocols.kit import StepInputs
-from parley.wire.errors import ParleyError
+from parley.wire.errors import ParleyError, did_you_mean
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -104,11 +103,9 @@ def need_columns(wanted: Iterable[str], schema: Iterable[str], me: str) -> None:
     """ParleyError "unknown_column" with a did-you-mean for the first column that is not in the dataset."""
     known = sorted(c for c in schema if c != ROW)
     for column in wanted:
-        if column in known:
-            continue
-        close = difflib.get_close_matches(column, known, n=1)
-        hint = f"Did you mean {close[0]!r}?" if close else f"It has {', '.join(known[:10])}."
-        raise ParleyError("unknown_column", f"The dataset of {me} has no column {column!r}.", hint, party=me)
+        if column not in known:
+            cause = f"The dataset of {me} has no column {column!r}."
+            raise ParleyError("unknown_column", cause, did_you_mean(column, known), party=me)
 
 
 def check_parties(by_party: Iterable[str], parties: Iterable[str], what: str) -> None:

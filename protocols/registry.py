@@ -13,7 +13,7 @@ from pathlib import Path
 
 from parley.protocols.kit.protocol import Protocol
 from parley.wire.declaration import Declaration
-from parley.wire.errors import ParleyError
+from parley.wire.errors import ParleyError, did_you_mean
 
 PROTOCOLS: dict[str, tuple[str, str]] = {
     "evaluate": ("parley.protocols.evaluate.metrics", "EVALUATE"),
@@ -56,11 +56,8 @@ def names() -> tuple[str, ...]:
 def load(name: str) -> Protocol:
     """The protocol of that name; ParleyError "unknown_protocol" with a did-you-mean."""
     if name not in PROTOCOLS:
-        import difflib
-
-        close = difflib.get_close_matches(name, names(), n=1, cutoff=0.4)
-        hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(names())}."
-        raise ParleyError("unknown_protocol", f"There is no protocol {name[:80]!r}.", hint)
+        hint = did_you_mean(name, PROTOCOLS, "See `parley protocols list`.")
+        raise ParleyError("unknown_protocol", f"There is no protocol {name[:80]}.", hint)
     module, attribute = PROTOCOLS[name]
     protocol = getattr(importlib.import_module(module), attribute)
     assert isinstance(protocol, Protocol)

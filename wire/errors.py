@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str | None = None) -> str:
+    """A hint for a misspelt name: the closest known one, else `otherwise`, or the first ten that are known."""
+    choices = sorted(known)
+    close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
+    if close:
+        return f"Did you mean {close[0]}?"
+    if otherwise is not None:
+        return otherwise
+    return f"Known: {', '.join(choices[:10])}{', ...' if len(choices) > 10 else ''}."
 
 
 class ParleyError(Exception):

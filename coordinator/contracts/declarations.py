@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 
-from parley.wire.errors import ParleyError
+from parley.wire.errors import ParleyError, did_you_mean
 from parley.wire.jobspec import JobSpec
 
 
@@ -24,8 +23,7 @@ def compare(spec: JobSpec, declared: Mapping[str, Mapping[str, str]]) -> None:
 
 
 def unknown_protocol(uses: str, known: set[str], step: str) -> ParleyError:
-    close = difflib.get_close_matches(uses, sorted(known), n=1)
-    hint = f"Did you mean {close[0]}?" if close else f"The parties know: {', '.join(sorted(known)) or 'none'}."
+    hint = did_you_mean(uses, known, f"The parties know: {', '.join(sorted(known)) or 'none'}.")
     return ParleyError("unknown_protocol", f"No party of this step knows the protocol {uses}.", hint, step=step)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from parley.coordinator.store.database import Database
 from parley.coordinator.store.models import CardRow, JobRow, StepRow
 from parley.coordinator.store.moves import move_job
 from parley.coordinator.store.tx import Tx
-from parley.wire.errors import ParleyError
+from parley.wire.errors import ParleyError, did_you_mean
 from parley.wire.identity import Card
 from parley.wire.jobspec import JobSpec
 
@@ -87,8 +86,7 @@ def _check_people(tx: Tx, new: Submission, online: Collection[str]) -> None:
 
 
 def _unknown_party(name: str, known: list[str]) -> ParleyError:
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"Did you mean {close[0]}?" if close else f"Enrolled parties: {', '.join(known) or 'none'}."
+    hint = did_you_mean(name, known, f"Enrolled parties: {', '.join(known) or 'none'}.")
     return ParleyError("unknown_party", f"{name} is not a party of this coordinator.", hint, party=name)
 
 

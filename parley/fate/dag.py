@@ -57,13 +57,12 @@ class Dag:
 
 def read(path: Path) -> Dag:
     """A DAG from a file; ParleyError "bad_dag"."""
-    from parley.jobfile import parse
+    from parley import jobfile
 
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError):
-        raise bad(f"{path.name} cannot be read as UTF-8 text") from None
-    return of(parse(text))
+        return of(jobfile.parse(jobfile.read(path)))
+    except ParleyError as e:
+        raise ParleyError("bad_dag", e.cause, e.hint) from None
 
 
 def of(document: Any) -> Dag:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from parley.protocols.kit.message import Message, schema
 from parley.protocols.kit.source import hash_files
 from parley.wire.declaration import Condition, Declaration, Security, StepDeclaration
-from parley.wire.errors import ParleyError
+from parley.wire.errors import ParleyError, did_you_mean
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -191,13 +191,20 @@ class Protocol:
         try:
             params = self.params.model_validate(dict(raw))
         except ValidationError as e:
-            first = e.errors(include_url=False, include_input=False)[0]
-            where = ".".join(map(str, first["loc"])) or "with"
-            known = ", ".join(sorted(f.alias or n for n, f in self.params.model_fields.items()))
-            raise ParleyError("bad_parameters", f"{self.name}: {where}: {first['msg']}.", f"Known: {known}.") from None
+            raise self._bad_parameter(e) from None
         for check in self.checks:
             check(params, cast)
         return params
+
+    def _bad_parameter(self, error: ValidationError) -> ParleyError:
+        """The first problem, and a did-you-mean for a parameter that there is not."""
+        first = error.errors(include_url=False, include_input=False)[0]
+        where, page = ".".join(map(str, first["loc"])) or "with", f"See `parley protocols show {self.name}`."
+        if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+            hint = did_you_mean(where, _parameters(self.params), page)
+            return ParleyError("bad_parameters", f"{self.name} has no parameter {where}.", hint)
+        problem = str(first["msg"]).removeprefix("Value error, ")
+        return ParleyError("bad_parameters", f"{self.name}: {where}: {problem}.", page)
 
     def declaration(self) -> Declaration:
         return Declaration(

@@ -12,7 +12,7 @@ import yaml
 from fate_dags import EXAMPLES, Builder
 
 from parley import jobfile
-from parley.fate import convert
+from parley.fate import convert, read
 from parley.fate.dag import of
 from parley.protocols import registry
 from parley.wire.errors import ParleyError
@@ -104,3 +104,14 @@ def test_the_command_writes_a_job_and_tells_the_differences(tmp_path: Path):
         subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=60, check=True).stdout
     )
     assert set(document) == {"job", "changed", "no_equivalent"}
+
+
+@pytest.mark.parametrize("content", [None, "a: [", "&a 1"])
+def test_a_file_that_is_no_dag_is_told_apart_from_one_that_is_not_there(tmp_path, content):
+    path = tmp_path / "dag.yaml"
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    with pytest.raises(ParleyError) as e:
+        read(path)
+    assert e.value.code == "bad_dag"
+    assert ("No such file" in e.value.cause) == (content is None)

@@ -9,6 +9,7 @@ from cases import CASES, COLUMNS, table
 from shared import need
 from vertical import split_inputs, use_plain
 
+from parley.components.errors import DataError
 from parley.components.features import fit_bins
 from parley.components.features.encode import OneHot, categories_of
 from parley.components.features.impute import fit_impute
@@ -74,11 +75,11 @@ def test_by_time_the_latest_rows_are_for_testing(inputs):
 
 
 def test_rows_without_a_time_or_too_few_rows_are_told():
-    with pytest.raises(Exception, match="missing_values"):
+    with pytest.raises(DataError, match="missing_values"):
         order_of(pa.table({"t": [1, None]}), "t")
-    with pytest.raises(Exception, match="too_few_rows"):
+    with pytest.raises(DataError, match="too_few_rows"):
         parts_in_order(np.arange(4), 2, 2)
-    with pytest.raises(Exception, match="too_few_rows"):
+    with pytest.raises(DataError, match="too_few_rows"):
         stratified_parts(np.array([0, 0, 0]), np.random.default_rng(1).permutation, 0.4, 0.5)
 
 
