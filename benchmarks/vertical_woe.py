@@ -12,7 +12,7 @@ from rows import Row
 from vertical_boost import ALIGN, PARTIES, synthetic
 from vertical_world import FEATURES, LABEL, daemons, spec, watch
 
-from parley.protocols.gbdt import scheme
+from parley.protocols import scheme
 from parley.protocols.stats.woe_messages import Params
 
 ROWS, COLUMNS, BAR = 100_000, 300, 6.0  # seconds

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from parley.components.training.growing import CLOSED
 from parley.crypto.ahe import Ciphertexts, Layout, PublicKey
-from parley.protocols.gbdt import scheme
+from parley.protocols import scheme
+from parley.protocols.gbdt import planning
 from parley.protocols.gbdt.course import Splits
 from parley.protocols.gbdt.data import PartData, asked, directions
 from parley.protocols.gbdt.messages import (
@@ -30,12 +31,12 @@ from parley.protocols.gbdt.messages import (
     TreeDone,
     wrong,
 )
-from parley.protocols.gbdt.params import LATTICE_SLOTS
-from parley.protocols.gbdt.pieces import Pieces, cut
 from parley.protocols.gbdt.sampling import allowed_features, sampled_rows
 from parley.protocols.gbdt.vertical import VERTICAL
 from parley.protocols.inputs import told
 from parley.protocols.kit import Session
+from parley.protocols.pieces import Pieces, cut
+from parley.protocols.scheme import LATTICE_SLOTS
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -97,9 +98,9 @@ async def _meet_label(s: Session, boss: str, data: PartData) -> PublicKey:
     hello = await s.recv(boss, Key)
     if hello.count != data.rows.size:
         raise wrong(boss, "has another number of aligned rows")
-    if hello.outputs < scheme.planned(s.params, [data.n_bins]):
+    if hello.outputs < planning.planned(s.params, [data.n_bins]):
         raise wrong(boss, "planned its key for fewer sums than it will ask for")
-    if not scheme.shared(s.params, [data.n_bins]) <= hello.sharing <= LATTICE_SLOTS:
+    if not planning.shared(s.params, [data.n_bins]) <= hello.sharing <= LATTICE_SLOTS:
         raise wrong(boss, "planned its key for fewer features in a polynomial than there are")
     agreed = (hello.count, hello.outputs, hello.sharing)
     try:

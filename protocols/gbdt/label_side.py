@@ -14,7 +14,8 @@ from parley.components.training.objectives import fitted
 from parley.components.training.split import Split
 from parley.components.training.trees import Model, Tree
 from parley.crypto.ahe import Layout, SecretKey
-from parley.protocols.gbdt import scheme
+from parley.protocols import scheme
+from parley.protocols.gbdt import planning
 from parley.protocols.gbdt.course import Begun, Course
 from parley.protocols.gbdt.data import LabelData, asked, directions, spread
 from parley.protocols.gbdt.leakage import Seen
@@ -35,11 +36,11 @@ from parley.protocols.gbdt.messages import (
     TreeDone,
     wrong,
 )
-from parley.protocols.gbdt.pieces import Pieces, cut
 from parley.protocols.gbdt.sampling import allowed_features, by_gradient, level_features, sampled_rows
 from parley.protocols.gbdt.vertical import VERTICAL
 from parley.protocols.inputs import together, told
 from parley.protocols.kit import Session
+from parley.protocols.pieces import Pieces, cut
 from parley.wire.errors import ParleyError
 
 Floats = NDArray[np.float64]
@@ -125,7 +126,7 @@ async def _introduce(s: Session, data: LabelData) -> Team:
         n_bins += bins
         categorical += kinds
     shown, rows = [p.n_bins for p in peers], int(data.y.size)
-    outputs, sharing = scheme.planned(s.params, shown), scheme.shared(s.params, shown)
+    outputs, sharing = planning.planned(s.params, shown), planning.shared(s.params, shown)
     with told():
         key = await s.compute(scheme.generate, scheme.terms_of(s, rows, outputs, sharing))
     await together(*(s.send(p, Key(key.public.encode(), rows, outputs, sharing)) for p in names))

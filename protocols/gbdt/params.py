@@ -12,9 +12,10 @@ from parley.components.training.split import Params as Growth
 from parley.crypto.ahe import Layout
 from parley.protocols.inputs import check_parties
 from parley.protocols.kit import Cast
+from parley.protocols.scheme import LATTICE_BINS, LATTICE_SCALE, LATTICE_SLOTS
 from parley.wire.errors import ParleyError
 
-LATTICE_BINS, LATTICE_SCALE, LATTICE_SLOTS, LATTICE_CHANNELS = 255, 16, 32, 64
+LATTICE_CHANNELS = 64  # numbers of a row that the lattice adds up at once: two a class
 
 
 class Goss(BaseModel):

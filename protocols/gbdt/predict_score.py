@@ -49,14 +49,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from parley.crypto.ahe import Ciphertexts, Layout, PublicKey, RowPublicKey, SecretKey
-from parley.protocols.gbdt import scheme
+from parley.protocols import scheme
 from parley.protocols.gbdt.course import Splits
-from parley.protocols.gbdt.pieces import Pieces, cut, pieces_of
 from parley.protocols.gbdt.predict import Scorer
 from parley.protocols.gbdt.predict_messages import MAX_OUTPUTS, Conditions, Entries, Held, Key, Passed, Sums
 from parley.protocols.gbdt.predict_terms import Split, Terms, terms_of
 from parley.protocols.inputs import together, told
 from parley.protocols.kit import SEMI_HONEST, Cast, Flow, Protocol, Session, Sizes, Step
+from parley.protocols.pieces import Pieces, cut, pieces_of
 from parley.wire.errors import ParleyError
 
 Ints = NDArray[np.int64]

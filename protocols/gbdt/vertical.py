@@ -53,7 +53,8 @@ Source: Cheng, Fan, Jin, Liu, Chen, Papadopoulos, Yang, *SecureBoost*, 2019; Che
 
 from __future__ import annotations
 
-from parley.protocols.gbdt import scheme
+from parley.protocols import scheme
+from parley.protocols.gbdt import planning
 from parley.protocols.gbdt.messages import (
     CHUNK,
     NAME_BYTES,
@@ -72,9 +73,9 @@ from parley.protocols.gbdt.messages import (
     TreeDone,
 )
 from parley.protocols.gbdt.params import Params, check_params
-from parley.protocols.gbdt.pieces import pieces_of
 from parley.protocols.inputs import told
 from parley.protocols.kit import SEMI_HONEST, Cast, Flow, Protocol, Sizes, Step
+from parley.protocols.pieces import pieces_of
 
 
 def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
@@ -128,7 +129,7 @@ def _expected(params: Params, cast: Cast, sizes: Sizes) -> tuple[scheme.Terms, d
     rows = min((sizes.rows[p] for p in cast.parties() if p in sizes.rows), default=0)
     columns = {p: sizes.columns.get(p, 4096) for p in cast["features"]}
     return scheme.Terms(
-        params, rows, scheme.planned(params, [(params.bins + 1,) * n for n in columns.values()])
+        params, rows, planning.planned(params, [(params.bins + 1,) * n for n in columns.values()])
     ), columns
 
 

@@ -44,11 +44,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parley.crypto.ahe import PublicKey, SecretKey
-from parley.protocols.gbdt import scheme
-from parley.protocols.gbdt.params import LATTICE_SLOTS
-from parley.protocols.gbdt.pieces import Pieces, cut, pieces_of
+from parley.protocols import scheme
 from parley.protocols.inputs import together, told
 from parley.protocols.kit import SEMI_HONEST, Cast, Flow, Protocol, Session, Sizes, Step
+from parley.protocols.pieces import Pieces, cut, pieces_of
+from parley.protocols.scheme import LATTICE_SLOTS
 from parley.protocols.stats.woe_data import Binned, Judged, judge
 from parley.protocols.stats.woe_messages import (
     NAME_BYTES,

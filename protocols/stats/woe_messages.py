@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from parley.crypto.ahe import Layout
-from parley.protocols.gbdt.params import LATTICE_BINS
 from parley.protocols.inputs import check_parties
 from parley.protocols.kit import Cast, Message, array, message
+from parley.protocols.scheme import LATTICE_BINS
 from parley.wire.errors import ParleyError
 
 NAME_BYTES = 256

@@ -124,7 +124,7 @@ def test_a_campaign_finds_a_planted_crash(monkeypatch):
 def test_changed_messages_on_real_ciphertexts(monkeypatch):
     """The same with Paillier-2048 under one key: what the plain fake accepts, its ciphertexts may refuse."""
     from parley.crypto import ahe
-    from parley.protocols.gbdt import scheme
+    from parley.protocols import scheme
 
     monkeypatch.undo()
     key = ahe.generate("paillier", 2048)

@@ -29,7 +29,8 @@ from simulators.gbdt_vertical import Nonces, packed
 from parley.crypto import ahe
 from parley.crypto.ahe.base import Response
 from parley.crypto.ahe.paillier import PaillierPublicKey
-from parley.protocols.gbdt import features_side, label_side, messages, predict, scheme
+from parley.protocols import scheme
+from parley.protocols.gbdt import features_side, label_side, messages, predict
 from parley.protocols.gbdt.course import Splits
 from parley.protocols.gbdt.data import LabelData, part_data
 from parley.protocols.gbdt.jobs import VERTICAL

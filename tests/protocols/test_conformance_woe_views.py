@@ -22,7 +22,7 @@ from vertical import use_plain
 from parley.crypto import ahe
 from parley.crypto.ahe.base import Response
 from parley.crypto.ahe.paillier import PaillierPublicKey
-from parley.protocols.gbdt import scheme
+from parley.protocols import scheme
 from parley.protocols.kit import Cast
 from parley.protocols.stats import woe
 from parley.protocols.stats import woe_messages as m

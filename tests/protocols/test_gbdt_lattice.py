@@ -14,7 +14,8 @@ from vertical import CAST3, part, split_inputs, train, use_plain
 
 from parley.crypto.ahe import Layout
 from parley.crypto.errors import CryptoError
-from parley.protocols.gbdt import pieces, scheme
+from parley.protocols import pieces, scheme
+from parley.protocols.gbdt import planning
 from parley.protocols.gbdt.jobs import VERTICAL
 from parley.protocols.gbdt.messages import Histograms, Key, NodeGradients
 from parley.protocols.kit import Cast, StepInputs
@@ -158,18 +159,18 @@ def less_sharing(body: bytes) -> bytes:
 
 def test_features_that_share_a_polynomial_are_counted():
     params = VERTICAL.params(label="y", **LATTICE)
-    assert scheme.shared(params, [(33,) * 300]) == 2
-    assert scheme.shared(params, [(33,) * 3, (2,) * 40]) == 16
-    assert scheme.shared(params, [(11, 11, 11, 31)]) == 4  # 0-10, 11-21, 22-32, 33-63: three, and then two
-    assert scheme.shared(VERTICAL.params(label="y", column_sample=0.5, **LATTICE), [(33,) * 300]) == 2
-    assert scheme.shared(VERTICAL.params(label="y", column_sample=0.5, **LATTICE), [(33, 3, 33)]) == 16
-    assert scheme.shared(VERTICAL.params(label="y"), [(33,)]) == 32
+    assert planning.shared(params, [(33,) * 300]) == 2
+    assert planning.shared(params, [(33,) * 3, (2,) * 40]) == 16
+    assert planning.shared(params, [(11, 11, 11, 31)]) == 4  # 0-10, 11-21, 22-32, 33-63: three, and then two
+    assert planning.shared(VERTICAL.params(label="y", column_sample=0.5, **LATTICE), [(33,) * 300]) == 2
+    assert planning.shared(VERTICAL.params(label="y", column_sample=0.5, **LATTICE), [(33, 3, 33)]) == 16
+    assert planning.shared(VERTICAL.params(label="y"), [(33,)]) == 32
 
 
 def test_fifty_trees_of_three_hundred_features_fit_the_narrow_ring():
     params = VERTICAL.params(label="y", trees=50, depth=5, **LATTICE)
     shapes = [(33,) * 300]
-    terms = scheme.Terms(params, 100_000, scheme.planned(params, shapes), sharing=scheme.shared(params, shapes))
+    terms = scheme.Terms(params, 100_000, planning.planned(params, shapes), sharing=planning.shared(params, shapes))
     assert terms.plan().profile.name == "standard"
     assert terms.plan().distance_bits >= 40
 

@@ -81,7 +81,7 @@ def test_ciphertexts_outside_the_group_are_refused_and_name_the_peer():
 
 def test_a_key_of_another_size_is_refused(monkeypatch):
     from parley.crypto import ahe
-    from parley.protocols.gbdt import scheme
+    from parley.protocols import scheme
 
     monkeypatch.setattr(scheme, "generate", lambda terms: ahe.generate("paillier", 3072))
     with pytest.raises(ParleyError) as e:

@@ -15,7 +15,7 @@ from parley.crypto.ahe import inner
 from parley.crypto.ahe.base import Bins, Ciphertexts, Counts, Ints, Layout, Raw, Response, Sums
 from parley.crypto.ahe.plain import PlainPublicKey, PlainSecretKey
 from parley.crypto.errors import CryptoError
-from parley.protocols.gbdt import scheme
+from parley.protocols import scheme
 from parley.protocols.gbdt.jobs import VERTICAL
 from parley.protocols.kit import LocalRun, StepInputs, run_local
 from parley.protocols.kit.local import Setting

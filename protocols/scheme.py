@@ -1,4 +1,4 @@
-"""The additive scheme a training runs on: the one door through which keys come into being."""
+"""The additive scheme a step runs on: the one door through which its keys come into being."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
 from parley.crypto import ahe
 from parley.crypto.ahe import Layout
 from parley.crypto.ahe.lattice import LatticePublicKey, LatticeSecretKey, Plan, make_plan
 from parley.crypto.ahe.lattice import wire as lattice
 from parley.crypto.errors import CryptoError
-from parley.protocols.gbdt.params import LATTICE_SLOTS, Params
 from parley.protocols.kit import Session
 
 CONTEXT_BYTES = 32
+# What the lattice takes: bins and missing values, slots of a reply polynomial, fraction bits when none are asked for.
+LATTICE_BINS, LATTICE_SCALE, LATTICE_SLOTS = 255, 16, 32
 
 
 class Choice(Protocol):
@@ -70,39 +69,6 @@ class Terms:
 def terms_of(s: Session, rows: int, outputs: int, sharing: int) -> Terms:
     """This step's, bound to it."""
     return Terms(s.params, rows, outputs, s.at(key=0).coins.bytes(CONTEXT_BYTES), sharing=sharing)
-
-
-def planned(params: Params, shapes: list[tuple[int, ...]]) -> int:
-    """Sums the key is planned for: a power of two, which says little of the party with the most; 0 without a plan."""
-    if not packs(params.scheme):
-        return 0
-    return 1 << (max(params.released_sums(n) for n in shapes) - 1).bit_length()
-
-
-def shared(params: Params, shapes: list[tuple[int, ...]]) -> int:
-    """The most features with bins in one reply polynomial, at the next power of two; LATTICE_SLOTS without a plan.
-
-    Answers fill their polynomials feature after feature; where features are drawn, any may follow any.
-    """
-    if not packs(params.scheme):
-        return LATTICE_SLOTS
-    drawn = params.column_sample < 1 or params.column_sample_level < 1
-    most = max(_any_order(n) if drawn else _in_order(n) for n in shapes)
-    return min(LATTICE_SLOTS, 1 << (most - 1).bit_length())
-
-
-def _any_order(n_bins: tuple[int, ...]) -> int:
-    return 2 + (LATTICE_SLOTS - 2) // min(n_bins)
-
-
-def _in_order(n_bins: tuple[int, ...]) -> int:
-    sizes = np.asarray(n_bins, dtype=np.int64)
-    ends = np.cumsum(sizes)
-    first, last = (ends - sizes) // LATTICE_SLOTS, (ends - 1) // LATTICE_SLOTS
-    marks = np.zeros(int(last[-1]) + 2, dtype=np.int64)
-    np.add.at(marks, first, 1)
-    np.add.at(marks, last + 1, -1)
-    return int(np.cumsum(marks).max())
 
 
 def generate(terms: Terms) -> ahe.SecretKey:
