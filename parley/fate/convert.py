@@ -70,6 +70,36 @@ class Work:
         self.left[self.task.name] = step
         return step
 
+    def train(self, uses: str, with_: dict[str, Any]) -> None:
+        """A training step, on what the task's data are here and begun from a model where it is warm."""
+        warm = self.needs("warm_start_model")
+        if warm:
+            with_["warm_start"] = True
+        data = self.needs(*(k for k in self.task.data if k in ("train_data", "input_data")))
+        self.add(uses, self.label_and_features, with_, [*data, *warm])
+        if self.task.data.get("validate_data") and self.needs("validate_data") != data:
+            self.changed("validate_data is the validation part of the frame that the training needs (prep/split)")
+        if "cv_param" in self.task.parameters or self.task.data.get("cv_data"):
+            self.no_equivalent("cross-validation in one task; a step for each division does the same")
+            cv = self.needs("cv_data")
+            if cv:
+                self.out.job["steps"][self.left[self.task.name]]["needs"] = cv
+
+    def only_scores(self) -> bool:
+        return bool(self.task.model.get("input_model")) and not self.task.data.get("train_data")
+
+    def scored(self, uses: str, with_: dict[str, Any]) -> None:
+        """A task that trains and is given test data too becomes two steps; its scores are those of the test data."""
+        test = self.needs("test_data")
+        if test:
+            trained = self.left[self.task.name]
+            self.add(uses, self.label_and_features, {**with_, "label": self.label}, [*test, trained], f"{trained}_test")
+
+    def score(self, uses: str, with_: dict[str, Any]) -> None:
+        """A scoring step, by the model of an earlier task."""
+        needs = [*self.needs("test_data"), *self.needs("input_model")]
+        self.add(uses, self.label_and_features, {**with_, "label": self.label}, needs)
+
     def through(self) -> None:
         """Nothing is done: what came in goes on."""
         producers = [p for sources in self.task.data.values() for p in sources if p in self.left]

@@ -1,18 +1,19 @@
-"""What FATE's models are here: boosting, linear models; and scoring by them."""
+"""What FATE's models are here: boosting, linear models, networks."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from parley.fate.convert import Translation, Work
+from parley.fate.networks import hetero_nn
 
 OBJECTIVES = {"binary:bce": "binary", "multi:ce": "multi", "regression:l2": "regression"}
 
 
 def secureboost(w: Work) -> None:
     given = w.task.parameters
-    if _only_scores(w):
-        _score(w, "gbdt/score", {"trees": 2000, "depth": 10})
+    if w.only_scores():
+        w.score("gbdt/score", {"trees": 2000, "depth": 10})
         return
     objective = str(given.get("objective", "binary:bce"))
     with_: dict[str, Any] = {"label": w.label, "id": w.id, "objective": OBJECTIVES.get(objective, "binary")}
@@ -32,56 +33,25 @@ def secureboost(w: Work) -> None:
     if given.get("complete_secure"):
         with_["own_trees"] = int(given["complete_secure"])
     with_["scheme"] = "lattice"
-    _train(w, "gbdt/vertical", with_)
+    w.train("gbdt/vertical", with_)
     w.drop(l1="leaves have no L1 term", he_param="rows are encrypted on the lattice", hist_sub="it is always done")
     w.drop(gh_pack="it is always done", split_info_pack="`packed: true` makes answers small")
-    _scored(w, "gbdt/score", {"trees": with_["trees"] * with_.get("classes", 1), "depth": with_["depth"]})
-
-
-def _train(w: Work, uses: str, with_: dict[str, Any]) -> None:
-    warm = w.needs("warm_start_model")
-    if warm:
-        with_["warm_start"] = True
-    data = w.needs(*(k for k in w.task.data if k in ("train_data", "input_data")))
-    w.add(uses, w.label_and_features, with_, [*data, *warm])
-    if w.task.data.get("validate_data") and w.needs("validate_data") != data:
-        w.changed("validate_data is the validation part of the frame that the training needs (prep/split)")
-    if "cv_param" in w.task.parameters or w.task.data.get("cv_data"):
-        w.no_equivalent("cross-validation in one task; a step for each division does the same")
-        cv = w.needs("cv_data")
-        if cv:
-            w.out.job["steps"][w.left[w.task.name]]["needs"] = cv
-
-
-def _only_scores(w: Work) -> bool:
-    return bool(w.task.model.get("input_model")) and not w.task.data.get("train_data")
-
-
-def _scored(w: Work, uses: str, with_: dict[str, Any]) -> None:
-    """A task that trains and is given test data too becomes two steps; its scores are then those of the test data."""
-    test = w.needs("test_data")
-    if test:
-        trained = w.left[w.task.name]
-        w.add(uses, w.label_and_features, {**with_, "label": w.label}, [*test, trained], f"{trained}_test")
-
-
-def _score(w: Work, uses: str, with_: dict[str, Any]) -> None:
-    w.add(uses, w.label_and_features, {**with_, "label": w.label}, [*w.needs("test_data"), *w.needs("input_model")])
+    w.scored("gbdt/score", {"trees": with_["trees"] * with_.get("classes", 1), "depth": with_["depth"]})
 
 
 def _regression(model: str) -> Translation:
     def translate(w: Work) -> None:
-        if _only_scores(w):
-            _score(w, "linear/predict", {})
+        if w.only_scores():
+            w.score("linear/predict", {})
             return
         with_: dict[str, Any] = {"label": w.label, "id": w.id, "model": model, **_descent(w.task.parameters)}
-        _train(w, "linear/vertical", with_)
+        w.train("linear/vertical", with_)
         if model == "logistic":
             w.changed("labels of more than two classes need model: ovr, with classes")
         w.drop(learning_rate_scheduler="`decay` lowers the rate", init_param="weights begin at zero")
         w.drop(he_param="rows are encrypted on the lattice", floating_point_precision="numbers are fixed point")
         w.drop(reveal_strategy="weights stay with their owners", reveal_loss_freq="the loss is known every epoch")
-        _scored(w, "linear/predict", {})
+        w.scored("linear/predict", {})
 
     return translate
 
@@ -112,4 +82,5 @@ MODELS: dict[str, Translation] = {
     "sshe_lr": _regression("logistic"),
     "coordinated_linr": _regression("linear"),
     "sshe_linr": _regression("linear"),
+    "hetero_nn": hetero_nn,
 }

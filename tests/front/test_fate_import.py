@@ -18,7 +18,7 @@ from parley.protocols import registry
 from parley.wire.errors import ParleyError
 
 # What this version says openly that it does not have.
-WITHOUT = {"homo_lr", "homo_nn", "hetero_nn", "feature_correlation"}
+WITHOUT = {"homo_lr", "homo_nn", "feature_correlation"}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -62,6 +62,27 @@ def test_a_warm_start_and_several_hosts():
     several = convert(of(EXAMPLES["psi multi_host"]()))
     assert several.job["steps"]["psi_0"]["roles"] == {"member": ["guest-9999", "host-10000", "host-10001"]}
     assert any("pairwise" in r or "two parties" in r for r in several.changed)
+
+
+def test_a_network_keeps_its_layers_on_either_side_of_the_cut():
+    made = convert(of(EXAMPLES["hetero_nn fedpass"]()))
+    step = made.job["steps"]["nn_0"]
+    assert step["uses"] == "nn/split"
+    assert step["roles"] == {"label": "guest-9999", "features": ["host-10000"]}
+    wanted = {"objective": "binary", "epochs": 3, "batch": 16, "optimiser": "adam", "learning_rate": 0.02}
+    assert wanted.items() <= step["with"].items()
+    assert step["with"]["bottom"] == {"guest-9999": [10], "host-10000": [20, 10]}
+    assert step["with"]["top"] == [5]
+    assert any("passports" in remark for remark in made.changed)
+    assert made.job["steps"]["nn_1"]["uses"] == "nn/predict"
+    assert convert(of(EXAMPLES["hetero_nn sshe"]())).job["steps"]["nn_0"]["with"]["top"] == [6, 5]
+
+
+def test_a_network_says_which_of_its_layers_there_are_not():
+    document = EXAMPLES["hetero_nn fedpass"]()
+    conf = document["dag"]["party_tasks"]["host_10000"]["tasks"]["nn_0"]["parameters"]["runner_conf"]
+    conf["bottom_model_conf"]["kwargs"]["seq_conf"][1]["item_name"] = "Conv2d"
+    assert [m for m in convert(of(document)).missing if "Conv2d" in m]
 
 
 def test_an_unknown_component_is_named():

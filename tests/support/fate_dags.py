@@ -128,6 +128,38 @@ def united() -> Dag:
     return made.dag()
 
 
+def sequence(*layers: tuple[str, dict[str, Any]]) -> Dag:
+    listed = {i: {"module_name": "torch.nn", "item_name": n, "kwargs": k} for i, (n, k) in enumerate(layers)}
+    return {"module_name": "nn.torch.base", "item_name": "load_seq", "kwargs": {"seq_conf": listed}}
+
+
+def linear(given: int, out: int) -> tuple[str, dict[str, Any]]:
+    return "Linear", {"in_features": given, "out_features": out}
+
+
+def network(cut: dict[str, Any], host: int, guest: int, loss: str = "BCELoss") -> Dag:
+    """As the client's default runner writes it: a configuration for each party."""
+    made = Builder().add("nn_0", "hetero_nn", {"train_data": "psi_0"})
+    common = {
+        "optimizer_conf": {"module_name": "torch.optim", "item_name": "Adam", "kwargs": {"lr": 0.02}},
+        "training_args_conf": {"num_train_epochs": 3, "per_device_train_batch_size": 16},
+        "task_type": "binary",
+    }
+    shares = cut if "guest_in_features" in cut else None
+    top = sequence(linear(guest, 5), ("ReLU", {}), linear(5, 1), ("Sigmoid", {}))
+    mine = {
+        **common,
+        "bottom_model_conf": sequence(linear(10, guest))["kwargs"]["seq_conf"][0],
+        "top_model_conf": top,
+        "agglayer_arg_conf": shares,
+        "loss_conf": {"module_name": "torch.nn", "item_name": loss, "kwargs": {}},
+    }
+    theirs = {**common, "bottom_model_conf": sequence(linear(20, host), ("ReLU", {})), "agglayer_arg_conf": cut}
+    made.mine("guest", "9999", "nn_0", runner_conf=mine).mine("host", "10000", "nn_0", runner_conf=theirs)
+    made.add("nn_1", "hetero_nn", {"test_data": "psi_0"}, {"input_model": "nn_0"})
+    return made.add("evaluation_0", "evaluation", {"input_datas": "nn_1"}, metrics=["auc"]).dag()
+
+
 LR, LINR, SBT = ("coordinated_lr", "sshe_lr"), ("coordinated_linr", "sshe_linr"), "hetero_secureboost"
 SPLIT = {"train_size": 0.6, "validate_size": 0.0, "test_size": 0.4}
 EXAMPLES: dict[str, Callable[[], Dag]] = {
@@ -185,8 +217,11 @@ EXAMPLES: dict[str, Callable[[], Dag]] = {
     "sbt warm_start": lambda: warm(SBT, num_trees=3),
     "sbt multi": lambda: fitted(SBT, objective="multi:ce", num_class=4, num_trees=3, l1=0.1),
     "sbt regression": lambda: fitted(SBT, objective="regression:l2", goss=True, top_rate=0.2, other_rate=0.1),
-    "hetero_nn fedpass": lambda: fitted("hetero_nn", guest_model={}, agglayer_arg={"agglayer_type": "fed_pass"}),
-    "hetero_nn sshe": lambda: fitted("hetero_nn", agglayer_arg={"agglayer_type": "hess"}),
+    "hetero_nn fedpass": lambda: network(
+        {"agg_type": "fed_pass", "layer_type": "linear", "in_channels_or_features": 20, "out_channels_or_features": 10},
+        host=20, guest=10),
+    "hetero_nn sshe": lambda: network(
+        {"agg_type": "hess", "guest_in_features": 8, "host_in_features": 8, "out_features": 6}, host=8, guest=8),
     "homo_lr binary": lambda: fitted("homo_lr", arbiter=True),
     "homo_lr multi_ovr": lambda: fitted("homo_lr", arbiter=True),
     "homo_nn binary": lambda: fitted("homo_nn", arbiter=True),
