@@ -47,7 +47,7 @@ class LatticeOwner:
     def __init__(self, n: int, channels: int, open: bytes) -> None: ...
     def public_key(self) -> Bytes: ...
     def encrypt(
-        self, values: NDArray[np.int64], x: int, scale: NDArray[np.uint64], open: bytes, threads: int
+        self, values: NDArray[np.int64], x: int, scale: NDArray[np.uint64], open: bytes, threads: int, first: int = 0
     ) -> Bytes: ...
     def turn_keys(self, x: int, open: bytes) -> Bytes: ...
     def decrypt(
@@ -74,6 +74,7 @@ class LatticeSums:
         order: NDArray[np.int64] | None,
         counts: NDArray[np.uint32],
         threads: int,
+        first: int = 0,
     ) -> None: ...
     def products(
         self,

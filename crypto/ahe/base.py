@@ -8,6 +8,7 @@ says, or that a public key it chose is well formed beyond the stated checks.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -125,9 +126,25 @@ class PublicKey(ABC):
         CryptoError "bad_rows" for a choice where `any_rows` is false.
         """
 
+    def running(self, rows: int, counts: Counts, at_once: int) -> RunningSums | None:
+        """Sums of `rows` rows while their ciphertexts come, `at_once` bytes at a time; None where a scheme cannot."""
+        return None
+
     @abstractmethod
     def release(self, sums: Sums, layout: Layout) -> Response:
         """Packed, re-randomised, and fit to be sent."""
+
+
+class RunningSums(ABC):
+    """What `PublicKey.histogram` gives of a batch, from the batch's bytes piece by piece."""
+
+    @abstractmethod
+    def take(self, part: Raw, bins: Callable[[int, int], Bins]) -> None:
+        """The next bytes, in any shape; `bins(a, b)` are those of the rows from a to below b. CryptoError."""
+
+    @abstractmethod
+    def sums(self) -> Sums:
+        """Once all bytes have come; CryptoError "bad_ciphertext" before."""
 
 
 class RowPublicKey(PublicKey):
@@ -175,6 +192,10 @@ class SecretKey(ABC):
     @abstractmethod
     def encrypt(self, values: Ints, layout: Layout) -> Raw:
         """Fresh ciphertexts, `shape(n)` bytes as they are sent, by the owner's faster way."""
+
+    def encrypted(self, values: Ints, layout: Layout, at_once: int) -> Iterator[Raw]:
+        """The bytes of `encrypt` in order, about `at_once` at a time where a scheme can, whole where that is 0."""
+        yield self.encrypt(values, layout)
 
     @abstractmethod
     def decrypt(self, response: Response, layout: Layout) -> Ints:

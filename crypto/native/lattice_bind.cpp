@@ -70,11 +70,11 @@ Bins bins_of(const In<T>& bins, const In<u32>& counts) {
   return {bins.data(), sizeof(T) == 2, bins.shape(0), bins.shape(1), nullptr, counts.data()};
 }
 
-Message message(const Sums& s, const In<u8>& blocks, std::size_t rows, const nb::bytes& open) {
+Message message(const Sums& s, const In<u8>& blocks, std::size_t rows, const nb::bytes& open, std::size_t first = 0) {
   const std::size_t l = s.n() / s.x(), size = static_cast<std::size_t>(s.channels()) * context(s.n()).poly() / 4 * 25;
   need(blocks.ndim() == 2 && blocks.shape(0) == (rows + l - 1) / l && blocks.shape(1) == size,
        "blocks of this key and as many as the rows need");
-  return {blocks.data(), rows, s.x(), s.channels(), key32(open)};
+  return {blocks.data(), rows, s.x(), s.channels(), key32(open), first};
 }
 
 const i64* order_of(const In<i64>& order, std::size_t rows) {
@@ -84,13 +84,14 @@ const i64* order_of(const In<i64>& order, std::size_t rows) {
 
 template <class T>
 void histogram(Sums& s, In<u8> blocks, std::size_t rows, nb::bytes open, In<T> bins, std::optional<In<i64>> order,
-               In<u32> counts, int threads) {
+               In<u32> counts, int threads, std::size_t first) {
   Bins b = bins_of<T>(bins, counts);
   std::size_t slots = 0;
   for (std::size_t f = 0; f < b.features; slots += b.counts[f++])
     need(b.counts[f] >= 1 && b.counts[f] <= 256, "1 to 256 bins");
   need(slots == s.slots(), "as many bins in all as slots");
-  const Message m = message(s, blocks, rows, open);
+  need(first < (std::size_t{1} << 32), "a block of a batch");
+  const Message m = message(s, blocks, rows, open, first);
   if (order) b.order = order_of(*order, rows);
   else need(b.n == rows, "bins for each row of the message");
   nb::gil_scoped_release free;
@@ -146,10 +147,11 @@ void bind_lattice(nb::module_& m) {
              return out;
            })
       .def("encrypt",
-           [](const Owner& o, In<i64> values, int x, In<u64> scale, nb::bytes open, int threads) {
+           [](const Owner& o, In<i64> values, int x, In<u64> scale, nb::bytes open, int threads, std::size_t first) {
              const Fresh noise;
-             return encrypt(o, values, x, scale, open, noise.key, threads);
-           })
+             return encrypt(o, values, x, scale, open, noise.key, threads, first);
+           },
+           "values"_a, "x"_a, "scale"_a, "open"_a, "threads"_a, "first"_a = 0)
       .def("turn_keys",
            [](Owner& o, int x, nb::bytes open) {
              need(allowed(o.n(), x), "x of this ring");
@@ -184,9 +186,9 @@ void bind_lattice(nb::module_& m) {
              new (s) Sums(n, channels, x, slots);
            })
       .def("histogram", &histogram<u8>, "blocks"_a, "rows"_a, "open"_a, "bins"_a, "order"_a.none(), "counts"_a,
-           "threads"_a)
+           "threads"_a, "first"_a = 0)
       .def("histogram", &histogram<std::uint16_t>, "blocks"_a, "rows"_a, "open"_a, "bins"_a, "order"_a.none(),
-           "counts"_a, "threads"_a)
+           "counts"_a, "threads"_a, "first"_a = 0)
       .def("products", &products, "blocks"_a, "rows"_a, "open"_a, "factors"_a, "order"_a.none(), "threads"_a)
       .def("add", &Sums::add)
       .def("release",

@@ -70,9 +70,10 @@ class Owner {
   std::size_t public_size() const;  // GROUP elements, channels and primes of packed polynomials
   void public_key(u8* out) const;
   // Blocks of L = N / x rows: (blocks, channels, primes) packed polynomials. `open` gives a, `noise` the errors;
-  // scale[i] = 2^delta modulo prime i.
+  // scale[i] = 2^delta modulo prime i. The first block is the batch's block `first`; no two calls may share one's `open`
+  // and number.
   void encrypt(u8* out, const i64* values, std::size_t rows, int x, const u64* scale, const u8* open, const u8* noise,
-               int threads) const;
+               int threads, std::size_t first = 0) const;
   // (polynomials * x, channels) sums; |sum - nearest| * 2^16 at most in *far.
   void decrypt(i64* out, const u8* replies, std::size_t polynomials, int x, u128 factor, int threads, u32* far) const;
   // Keys to pack replies of x sums a polynomial: for each of log2(N / x) turns, one for each digit. Once a key: the same
@@ -127,11 +128,12 @@ class TurnKeys {
   Area<u64> keys_;
 };
 
-struct Message {  // one encrypted batch as received
+struct Message {  // one encrypted batch as received, or whole blocks of it from its block `first` on
   const u8* blocks;
   std::size_t rows;
   int x, channels;
   const u8* open;
+  std::size_t first;
 };
 struct Bins {  // (n, features), C order; the message's row i is row order[i], or i where order is null
   const void* data;

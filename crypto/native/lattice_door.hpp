@@ -38,7 +38,7 @@ inline std::size_t block_size(const Owner& o) {
 }
 
 Out<u8> encrypt(const Owner& o, const In<i64>& values, int x, const In<u64>& scale, const nb::bytes& open,
-                const u8* noise, int threads);
+                const u8* noise, int threads, std::size_t first = 0);
 Out<u8> release(const Sums& s, const PublicKey& key, int flood, const u8* random, int threads,
                 std::vector<Sums::Use>* uses, bool bare);
 

@@ -110,7 +110,7 @@ struct Encrypting {
 }  // namespace
 
 void Owner::encrypt(u8* out, const i64* values, std::size_t rows, int x, const u64* scale, const u8* open,
-                    const u8* noise, int threads) const {
+                    const u8* noise, int threads, std::size_t first) const {
   if (closed()) throw Refused{"closed", "this key was closed"};
   const Context& c = context(n_);
   const std::size_t n = n_, l = n / x, blocks = (rows + l - 1) / l, bytes = n / 4 * 25;
@@ -129,7 +129,7 @@ void Owner::encrypt(u8* out, const i64* values, std::size_t rows, int x, const u
       }
       for (int i = 0; i < c.ring.primes; ++i) {
         const Prime& p = c.ring.prime[i];
-        nonce_for(nonce, FOR_BLOCK, k * c.ring.primes + i);
+        nonce_for(nonce, FOR_BLOCK, (first + k) * c.ring.primes + i);
         uniform(c, p, w.a.data(), open, nonce);
         for (int ch = 0; ch < channels_; ++ch) {
           c.k.multiply(p, w.b.data(), w.a.data(), &secret_[(static_cast<std::size_t>(ch) * c.ring.primes + i) * n], n);

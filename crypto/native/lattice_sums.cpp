@@ -177,7 +177,7 @@ void Summation::chunk(std::size_t at, std::size_t rows) {
     Own& w = own_[p];
     const std::size_t from = blocks * p / parts, to = blocks * (p + 1) / parts;
     for (std::size_t k = from; k < to; ++k) {
-      expand(w, first + k, k);
+      expand(w, m_.first + first + k, k);
       if (!rows_of(w, first + k, k)) bad_residue = true;
     }
     const std::size_t end = std::min(to * l_, rows);

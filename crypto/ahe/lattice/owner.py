@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,11 @@ class LatticeKey(RunKey):
 
     def encrypt(self, values: Ints) -> NDArray[np.uint8]:
         """One batch of int64 (rows, channels), |value| <= bound; CryptoError "overflow", "bad_shape", "closed"."""
+        [whole] = self.encrypted(values, 0)
+        return whole
+
+    def encrypted(self, values: Ints, at_once: int) -> Iterator[NDArray[np.uint8]]:
+        """The same batch from its beginning to its end, about `at_once` bytes at a time, or whole where that is 0."""
         self.plan.layout.check(values)
         if len(values) > self.plan.layout.max_rows:
             raise CryptoError("overflow", "a batch has more rows than the layout allows")
@@ -60,14 +66,25 @@ class LatticeKey(RunKey):
             # Counted before anything can fail: a number is never given twice.
             self._rows.append(len(values))
             head = wire.Head(len(self._rows) - 1, len(values), os.urandom(32))
-            blocks = self._native.encrypt(
+        length = self.plan.profile.n // self.plan.x
+        blocks = max(1, at_once // wire.block_size(self.plan)) if at_once else wire.blocks_for(self.plan, len(values))
+        step = max(1, blocks) * length
+        for start in range(0, max(1, len(values)), step):
+            made = self._blocks(head, values[start : start + step], start // length)
+            yield made.reshape(-1) if start else wire.write_batch(self._digest, self._key, head, made)
+
+    def _blocks(self, head: wire.Head, values: Ints, first: int) -> NDArray[np.uint8]:
+        """(k, size) of a batch from its block `first` on; each has its own part of what the batch's seed grows into."""
+        with self._lock:
+            self._usable()
+            return self._native.encrypt(
                 np.ascontiguousarray(values),
                 self.plan.x,
                 np.array(self.plan.scale(), np.uint64),
                 head.open(self._digest, self._key),
                 limit(),
+                first,
             )
-        return wire.write_batch(self._digest, self._key, head, blocks)
 
     def decrypt(self, raw: NDArray[np.uint8], *, weighted: bool = False) -> Ints:
         """The exact sums of a reply, int64 (bins of all features, channels); CryptoError "bad_ciphertext".

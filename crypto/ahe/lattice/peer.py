@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -82,11 +83,18 @@ class LatticePeer(RunPeer):
         Residues are checked when they are used.
         """
         head, blocks = wire.read_batch(raw, self.plan, self._digest, self._key)
+        self._take(head)
+        return Batch(head.rows, head, blocks)
+
+    def _take(self, head: wire.Head) -> None:
         with self._lock:
             if head.number in self._seen:
                 raise CryptoError("replayed", "a batch number was used before")
             self._seen.add(head.number)
-        return Batch(head.rows, head, blocks)
+
+    def running(self, rows: int, counts: NDArray[np.uint32], at_once: int) -> Running:
+        """Sums of a batch of `rows` rows that is summed while it comes, about `at_once` bytes at a time."""
+        return Running(self, rows, counts, at_once)
 
     def histogram(
         self, batch: Batch, bins: AnyBins, counts: NDArray[np.uint32], rows: Ints | None = None
@@ -94,10 +102,9 @@ class LatticePeer(RunPeer):
         """As RunPeer's. CryptoError also "bad_ciphertext" (a residue), "overflow" (features beyond the plan's sharing),
         "inexact" (a rounding too close to call; never seen)."""
         check_batch(batch, bins, counts, rows)
-        if _together(counts, self.plan.x) > self.plan.sharing:
-            raise CryptoError("overflow", "more features share a polynomial than the plan says", hint="raise sharing")
+        self.check_counts(counts)
         total = int(counts.sum())
-        sums = _native.LatticeSums(self.plan.profile.n, self.plan.layout.channels, self.plan.x, total)
+        sums = self.no_sums(total)
         opened = batch.head.open(self._digest, self._key)
         order = None if rows is None else np.ascontiguousarray(rows)
         sums.histogram(
@@ -110,6 +117,44 @@ class LatticePeer(RunPeer):
             limit(),
         )
         return LatticeSums(sums, total, batch.head.number)
+
+    # ------------------------------------------------------------ of a batch that is still coming
+
+    def check_counts(self, counts: NDArray[np.uint32]) -> None:
+        """CryptoError "bad_bins", "overflow" unless answers of these bins fit the plan."""
+        if (
+            counts.ndim != 1
+            or counts.dtype != np.uint32
+            or (len(counts) and not 1 <= counts.min() <= counts.max() <= 256)
+        ):
+            raise CryptoError("bad_bins", "a feature has 1 to 256 bins, counts are uint32")
+        if _together(counts, self.plan.x) > self.plan.sharing:
+            raise CryptoError("overflow", "more features share a polynomial than the plan says", hint="raise sharing")
+
+    def no_sums(self, total: int) -> _native.LatticeSums:
+        """So many sums of nothing yet."""
+        return _native.LatticeSums(self.plan.profile.n, self.plan.layout.channels, self.plan.x, total)
+
+    def begin(self, raw: NDArray[np.uint8], rows: int) -> wire.Head:
+        """The head of a batch of `rows` rows, whose number is taken from now on; as `receive`."""
+        head = wire.read_head(np.ascontiguousarray(raw), self.plan, self._digest, self._key)
+        if head.rows != rows:
+            raise CryptoError("bad_ciphertext", "a batch of another number of rows")
+        self._take(head)
+        return head
+
+    def add(
+        self,
+        sums: _native.LatticeSums,
+        head: wire.Head,
+        blocks: NDArray[np.uint8],
+        bins: AnyBins,
+        counts: NDArray[np.uint32],
+        first: int,
+    ) -> None:
+        """Add whole blocks of a batch, its block `first` being the first of them, to its sums."""
+        opened = head.open(self._digest, self._key)
+        sums.histogram(np.ascontiguousarray(blocks), len(bins), opened, bins, None, counts, limit(), first)
 
     def products(self, batch: Batch, factors: NDArray[np.int8], rows: Ints | None = None) -> LatticeSums:
         """factors^T times the batch: one sum for each column of int8 (n, columns), -127 to 127.
@@ -146,6 +191,62 @@ class LatticePeer(RunPeer):
         else:
             body = sums.inner.release_packed(self._native, self._turns, self.plan.flood, limit())
         return wire.write_reply(self._digest, self._key, sums.number, len(sums), body)
+
+
+class Running:
+    """Sums of a batch as it comes in: nothing of it is kept but what waits for the rest of a block."""
+
+    def __init__(self, peer: LatticePeer, rows: int, counts: NDArray[np.uint32], at_once: int) -> None:
+        peer.check_counts(counts)
+        self._peer, self._rows, self._counts = peer, rows, np.ascontiguousarray(counts)
+        self._due = wire.batch_bytes(peer.plan, rows)
+        self._most = max(at_once, wire.block_size(peer.plan))
+        self._waiting: list[NDArray[np.uint8]] = []
+        self._size, self._next = 0, 0
+        self._head: wire.Head | None = None
+        self._sums = peer.no_sums(int(counts.sum()))
+
+    def take(self, part: NDArray[np.uint8], bins: Callable[[int, int], AnyBins]) -> None:
+        """The next bytes, uint8 (n,); `bins(a, b)` are those of the batch's rows from a to below b, (b - a, features).
+
+        CryptoError as `receive` and `histogram` of the whole batch.
+        """
+        if part.size > self._due:
+            raise CryptoError("bad_ciphertext", "a batch of another length")
+        self._waiting.append(part)
+        self._size += part.size
+        self._due -= part.size
+        if self._size < self._most and self._due:
+            return
+        raw = self._waiting[0] if len(self._waiting) == 1 else np.concatenate(self._waiting)
+        if self._head is None and raw.size >= wire.HEAD:
+            self._head = self._peer.begin(raw, self._rows)
+            raw = raw[wire.HEAD :]
+        size = wire.block_size(self._peer.plan)
+        whole = raw.size // size * size if self._head is not None else 0
+        if whole:
+            self._add(raw[:whole].reshape(-1, size), bins)
+        rest = raw[whole:].copy()
+        self._waiting, self._size = [rest], rest.size
+
+    def _add(self, blocks: NDArray[np.uint8], bins: Callable[[int, int], AnyBins]) -> None:
+        plan = self._peer.plan
+        length = plan.profile.n // plan.x
+        start = self._next * length
+        end = min(start + len(blocks) * length, self._rows)
+        held = bins(start, end)
+        if held.shape != (end - start, self._counts.size) or held.dtype not in (np.uint8, np.uint16):
+            raise CryptoError("bad_shape", "bins are uint8 or uint16 (rows, features)")
+        assert self._head is not None
+        packed = held if held.flags.c_contiguous else held.copy()
+        self._peer.add(self._sums, self._head, blocks, packed, self._counts, self._next)
+        self._next += len(blocks)
+
+    def sums(self) -> LatticeSums:
+        """All of them, once the batch has come; CryptoError "bad_ciphertext" before."""
+        if self._due or self._head is None:
+            raise CryptoError("bad_ciphertext", "a batch of another length")
+        return LatticeSums(self._sums, int(self._counts.sum()), self._head.number)
 
 
 def _together(counts: NDArray[np.uint32], x: int) -> int:

@@ -5,12 +5,26 @@ Guarantee and non-guarantee: the package's. A public key does one run's work and
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 
-from parley.crypto.ahe.base import Bins, Ciphertexts, Counts, Ints, Layout, PublicKey, Raw, Response, SecretKey, Sums
+from parley.crypto.ahe.base import (
+    Bins,
+    Ciphertexts,
+    Counts,
+    Ints,
+    Layout,
+    PublicKey,
+    Raw,
+    Response,
+    RunningSums,
+    SecretKey,
+    Sums,
+)
 from parley.crypto.ahe.lattice import wire
 from parley.crypto.ahe.lattice.owner import LatticeKey
-from parley.crypto.ahe.lattice.peer import Batch, LatticePeer, LatticeSums
+from parley.crypto.ahe.lattice.peer import Batch, LatticePeer, LatticeSums, Running
 from parley.crypto.ahe.lattice.plan import Plan
 from parley.crypto.errors import CryptoError
 
@@ -50,10 +64,25 @@ class LatticePublicKey(PublicKey):
         sums = self._peer.histogram(batch, bins, counts)
         return Sums(len(sums), sums)
 
+    def running(self, rows: int, counts: Counts, at_once: int) -> Coming:
+        return Coming(self._peer.running(rows, counts, at_once))
+
     def release(self, sums: Sums, layout: Layout) -> Response:
         _check(layout, self._plan)
         inner: LatticeSums = sums.inner
         return Response(self._peer.release(inner)[None, :], len(sums))
+
+
+class Coming(RunningSums):
+    def __init__(self, inner: Running) -> None:
+        self._inner = inner
+
+    def take(self, part: Raw, bins: Callable[[int, int], Bins]) -> None:
+        self._inner.take(part.reshape(-1), bins)
+
+    def sums(self) -> Sums:
+        found = self._inner.sums()
+        return Sums(len(found), found)
 
 
 class LatticeSecretKey(SecretKey):
@@ -71,6 +100,11 @@ class LatticeSecretKey(SecretKey):
     def encrypt(self, values: Ints, layout: Layout) -> Raw:
         _check(layout, self._plan)
         return self._key.encrypt(values)[None, :]
+
+    def encrypted(self, values: Ints, layout: Layout, at_once: int) -> Iterator[Raw]:
+        _check(layout, self._plan)
+        for part in self._key.encrypted(values, at_once):
+            yield part[None, :]
 
     def reply_shape(self, count: int, layout: Layout) -> tuple[int, int]:
         return 1, wire.reply_bytes(self._plan, count)

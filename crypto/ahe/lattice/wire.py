@@ -20,6 +20,7 @@ REPLY: Final = b"latrep\x00\x01"
 _KEY: Final = struct.Struct("<8s32s32s")  # magic, digest, seed
 _BATCH: Final = struct.Struct("<8s32s32s32sQQ")  # magic, digest, key, seed, number, rows
 _REPLY: Final = struct.Struct("<8s32s32sQQ")  # magic, digest, key, number, sums
+HEAD: Final = _BATCH.size
 ELEMENTS: Final = 8  # key elements, as the native side has them
 
 
@@ -114,19 +115,28 @@ def read_key(raw: bytes, plan: Plan, digest: bytes) -> tuple[bytes, Bytes, Bytes
 
 
 def write_batch(digest: bytes, key: bytes, head: Head, blocks: Bytes) -> Bytes:
+    """A batch, or its beginning when these are only its first blocks."""
     packed_head = _BATCH.pack(BATCH, digest, key, head.seed, head.number, head.rows)
     return np.concatenate([np.frombuffer(packed_head, np.uint8), blocks.reshape(-1)])
 
 
 def read_batch(raw: Bytes, plan: Plan, digest: bytes, key: bytes) -> tuple[Head, Bytes]:
     """(head, blocks (k, size)); CryptoError "bad_ciphertext"."""
-    _check(raw, _BATCH.size)
-    magic, named, under, seed, number, rows = _BATCH.unpack(raw[: _BATCH.size].tobytes())
+    head = read_head(raw, plan, digest, key)
+    if len(raw) != batch_bytes(plan, head.rows):
+        raise CryptoError("bad_ciphertext", "a batch of another length")
+    return head, raw[HEAD:].reshape(-1, block_size(plan))
+
+
+def read_head(raw: Bytes, plan: Plan, digest: bytes, key: bytes) -> Head:
+    """What stands before a batch's blocks, of which some may follow; CryptoError "bad_ciphertext"."""
+    _check(raw, HEAD)
+    magic, named, under, seed, number, rows = _BATCH.unpack(raw[:HEAD].tobytes())
     if magic != BATCH or named != digest or under != key:
         raise CryptoError("bad_ciphertext", "a batch of another plan, context or key")
-    if rows > plan.layout.max_rows or len(raw) != batch_bytes(plan, rows):
-        raise CryptoError("bad_ciphertext", "a batch of another length, or of too many rows")
-    return Head(number, rows, seed), raw[_BATCH.size :].reshape(-1, block_size(plan))
+    if rows > plan.layout.max_rows:
+        raise CryptoError("bad_ciphertext", "a batch of too many rows")
+    return Head(number, rows, seed)
 
 
 def write_reply(digest: bytes, key: bytes, number: int, sums: int, body: Bytes) -> Bytes:
