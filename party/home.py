@@ -40,7 +40,11 @@ ADDRESS = r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$"
 
 
 class PartyConfig(BaseModel):
-    """`config.json`. `listen` and `routes` (peer -> address) are for direct routes; addresses are host:port."""
+    """`config.json`. `listen` and `routes` (peer -> address) are for direct routes; addresses are host:port.
+
+    `step_memory_mb` ends a step that goes over it. `memory_mb`, where it is not 0, is what a step should do with: a
+    dataset for which that is too little is read from its files column by column, by protocols that can.
+    """
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
     name: str = Field(pattern=NAME)
@@ -51,6 +55,7 @@ class PartyConfig(BaseModel):
     accepts_from: list[str] = Field(default_factory=list)
     capacity: int = Field(default=2, ge=1, le=64)
     step_memory_mb: int = Field(default=4096, ge=256)
+    memory_mb: int = Field(default=0, ge=0)
     step_threads: int = Field(default=2, ge=1, le=256)
     patience_s: float = Field(default=600.0, gt=0, le=86400)
 

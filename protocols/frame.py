@@ -99,6 +99,18 @@ def frame_of(inputs: StepInputs, me: str, *, prepared: str | None = None) -> Fra
     return Frame(rows, part, table, pipeline, int(kept.get("depth", 0)))
 
 
+def bare_frame(inputs: StepInputs) -> Frame:
+    """As `frame_of`, with a table of no columns: its rows, their parts and the chain, for who reads columns itself."""
+    import pyarrow as pa
+
+    kept = _deepest(inputs)
+    rows = np.asarray(kept["rows"], dtype=np.int64)
+    with told():
+        pipeline = Pipeline.from_json(kept.get("prepared") or Pipeline().to_json())
+    part = np.asarray(kept.get("part", np.zeros(rows.size)), dtype=np.uint8)
+    return Frame(rows, part, pa.table({}), pipeline, int(kept.get("depth", 0)))
+
+
 def local_frame(inputs: StepInputs, me: str) -> Frame:
     """As `frame_of`, or all rows of the dataset where nothing was aligned: for steps that one party takes alone."""
     if any("rows" in kept for kept in inputs.needs.values()):

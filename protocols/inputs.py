@@ -47,8 +47,12 @@ async def together(*work: Awaitable[T]) -> list[T]:
             await asyncio.wait(tasks, timeout=10)
 
 
-def table_of(inputs: StepInputs, me: str) -> pa.Table:
-    """The step's table; ParleyError "no_dataset" without one."""
+def table_of(inputs: StepInputs, me: str, columns: Iterable[str] | None = None) -> pa.Table:
+    """The step's table, of one that is stored only the named columns; ParleyError "no_dataset", "unknown_column"."""
+    if inputs.table is None and inputs.stored is not None:
+        wanted = None if columns is None else list(columns)
+        need_columns(wanted or (), inputs.stored.columns, me)
+        return inputs.stored.read(wanted)
     if inputs.table is None:
         raise ParleyError("no_dataset", f"This step needs a dataset at {me}.", "Name one under `data` of the job.")
     return inputs.table
@@ -82,14 +86,18 @@ def aligned_rows(inputs: StepInputs) -> Ints:
 
 def take_rows(table: pa.Table, rows: Ints) -> pa.Table:
     """The rows with these `_row` ids, in this order; ParleyError "unknown_row" when one is not there."""
-    ids = row_ids(table)
+    return table.take(places(row_ids(table), rows))
+
+
+def places(ids: Ints, rows: Ints) -> Ints:
+    """(m,) where each of `rows` (m,) lies among `ids` (n,), distinct and in any order; ParleyError "unknown_row"."""
     order = np.argsort(ids, kind="stable")
     at = np.minimum(np.searchsorted(ids, rows, sorter=order), max(0, ids.size - 1))
     if rows.size and (ids.size == 0 or not np.array_equal(ids[order[at]], rows)):
         raise ParleyError(
             "unknown_row", "The dataset lacks rows that were aligned.", "Use the dataset and snapshot of the alignment."
         )
-    return table.take(order[at])
+    return np.asarray(order[at], dtype=np.int64)
 
 
 def one_of(value: str | dict[str, str] | None, party: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -25,6 +25,31 @@ def cut(raw: Raw) -> Iterator[Raw]:
         yield flat[:, start : start + PIECE]
 
 
+class Cutting:
+    """The same of bytes that are made part by part: pieces are as full as those of the whole."""
+
+    def __init__(self) -> None:
+        self._left: list[Raw] = []
+        self._size = 0
+
+    def add(self, raw: Raw) -> list[Raw]:
+        """The pieces (1, PIECE) that are full now, and not the last."""
+        self._left.append(raw)
+        self._size += raw.size
+        if self._size <= PIECE:
+            return []
+        flat = np.concatenate([part.reshape(-1) for part in self._left])
+        whole = (flat.size - 1) // PIECE * PIECE
+        self._left, self._size = [flat[whole:].copy()], flat.size - whole
+        return [flat[None, start : start + PIECE] for start in range(0, whole, PIECE)]
+
+    def rest(self) -> list[Raw]:
+        """The last piece, if there is any; in its own shape where it is all."""
+        if len(self._left) == 1 and self._left[0].ndim == 2:
+            return self._left
+        return [np.concatenate([part.reshape(-1) for part in self._left])[None, :]] if self._size else []
+
+
 def pieces_of(total: int, wholes: int) -> int:
     """Messages that so many wholes of so many bytes together take at most."""
     return total // PIECE + wholes
@@ -38,7 +63,11 @@ class Pieces(Generic[M]):
 
     async def take(self, shape: tuple[int, int], fits: Callable[[M], bool] = lambda m: True) -> Raw:
         """The next whole, of this shape; every message of it must fit."""
-        got: list[Raw] = []
+        got = [part async for part in self.parts(shape, fits)]
+        return np.concatenate(got).reshape(shape) if got else np.empty(shape, dtype=np.uint8)
+
+    async def parts(self, shape: tuple[int, int], fits: Callable[[M], bool] = lambda m: True) -> AsyncIterator[Raw]:
+        """The same whole, its bytes (n,) as they come."""
         due = shape[0] * shape[1]
         while due > 0:
             chunk = await anext(self._chunks, None)
@@ -47,9 +76,8 @@ class Pieces(Generic[M]):
             part = self._body(chunk).reshape(-1)
             if not 0 < part.size <= due:
                 raise self._wrong("sent more or less than was asked for")
-            got.append(part)
             due -= part.size
-        return np.concatenate(got).reshape(shape) if got else np.empty(shape, dtype=np.uint8)
+            yield part
 
     async def end(self) -> None:
         """Nothing more may come."""

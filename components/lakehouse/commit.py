@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -29,13 +29,18 @@ def commitment(table: pa.Table, key: bytes) -> bytes:
     Chunking, dictionary encoding and the width of string offsets do not change the digest; every NaN counts
     as the same value; -0.0 and 0.0 differ. `key` holds at least 32 secret bytes (DataError `weak_key`).
     """
+    table = to_stored(table)
+    return commitment_of(zip(table.column_names, table.columns, strict=True), table.shape, key)
+
+
+def commitment_of(columns: Iterable[tuple[str, pa.ChunkedArray]], shape: tuple[int, int], key: bytes) -> bytes:
+    """The same of a table of `shape` (rows, columns), from its columns in their order and stored types, one by one."""
     if len(key) < KEY_BYTES:
         raise DataError("weak_key", f"a commitment key has at least {KEY_BYTES} bytes")
-    table = to_stored(table)
     mac = hmac.new(key, _LABEL, hashlib.sha256)
-    mac.update(_number(table.num_rows) + _number(table.num_columns))
-    for field, column in zip(table.schema, table.columns, strict=True):
-        for text in (field.name, type_name(field.type)):
+    mac.update(_number(shape[0]) + _number(shape[1]))
+    for name, column in columns:
+        for text in (name, type_name(column.type)):
             encoded = text.encode()
             mac.update(_number(len(encoded)) + encoded)
         for block in _canonical(column):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.manifest import DataFileContent
 from pyiceberg.table import Table
@@ -29,6 +30,39 @@ class TableInfo:
     rows: int
     columns: dict[str, str]
     snapshot: int
+
+
+@dataclass(frozen=True)
+class StoredFiles:
+    """Where a snapshot's rows lie: Parquet files by their first `_row`, `names` what a column is called in them, and
+    `schema` (with `_row` first) the types that reading the whole snapshot gives."""
+
+    paths: tuple[str, ...]
+    names: dict[str, str]
+    schema: pa.Schema
+    rows: int
+
+
+def stored_files(table: Table, snapshot: Snapshot) -> StoredFiles:
+    """A snapshot's files; DataError "unreadable_files" where their columns differ, as no writer of ours leaves them."""
+    schema = table.schemas()[snapshot.schema_id] if snapshot.schema_id is not None else table.schema()
+    by_number = {field.field_id: field.name for field in schema.fields}
+    paths = sorted(p.removeprefix("file://") for p in data_files(table, [snapshot]))
+    firsts: list[int] = []
+    names: dict[str, str] = {}
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            found = {by_number.get(int(f.metadata[b"PARQUET:field_id"]), ""): f.name for f in file.schema_arrow}
+            first = file.read_row_group(0, columns=[found[ROW]]).column(0)[0].as_py() if file.metadata.num_rows else 0
+        if set(found) != set(by_number.values()) or names not in ({}, found):
+            raise DataError("unreadable_files", "the files of a table have different columns", "import it again")
+        names = found
+        firsts.append(first)
+    fields = {f.name: f for f in schema_to_pyarrow(schema, include_field_ids=False)}
+    ordered = [ROW, *(n for n in fields if n != ROW)]
+    types = to_stored(pa.schema([fields[n] for n in ordered]).empty_table()).schema
+    in_order = [path for _, path in sorted(zip(firsts, paths, strict=True))]
+    return StoredFiles(tuple(in_order), names, types, rows_of(snapshot))
 
 
 def table_info(name: str, table: Table) -> TableInfo:

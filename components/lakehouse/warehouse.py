@@ -26,6 +26,7 @@ from parley.components.lakehouse.readers import read_csv, read_parquet
 from parley.components.lakehouse.tables import (
     NEXT_ROW,
     ROW,
+    StoredFiles,
     TableInfo,
     checked,
     columns_at,
@@ -33,6 +34,7 @@ from parley.components.lakehouse.tables import (
     data_files,
     rows_of,
     stamped,
+    stored_files,
     table_info,
     tags_of,
 )
@@ -107,6 +109,11 @@ class Warehouse:
         scan = table.scan(snapshot_id=chosen.snapshot_id, selected_fields=(ROW, *wanted))
         rows = scan.to_arrow().select([ROW, *wanted])
         return to_stored(rows if _ascending(rows.column(ROW)) else rows.sort_by(ROW)).combine_chunks()
+
+    def stored(self, name: str, *, tag: str | None = None) -> StoredFiles:
+        """Where the rows of one snapshot lie, for a reader that takes them column by column; errors as `read`."""
+        table = self._load(name)
+        return stored_files(table, self._choose(name, table, None, tag))
 
     # Writing
 

@@ -8,6 +8,7 @@ they come into being. Source: Chen & Guestrin, *XGBoost*, 2016; leaf-wise: Ke et
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,16 @@ from parley.components.training.trees import Node, Tree
 
 Mask = NDArray[np.bool_]
 Slots = NDArray[np.uint16]
+AT_ONCE = 1 << 24  # bins that are summed in one go
 CLOSED = 65_535  # the slot of rows whose node does not grow
+
+
+class BinSource(Protocol):
+    """Bins (n, F) that rows are taken from: an array, or what stands for one that lies elsewhere."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    def __getitem__(self, key: Any, /) -> NDArray[np.uint16]: ...
 
 
 @dataclass
@@ -42,7 +52,7 @@ class Growing:
 
     channels: Ints = field(repr=False)
     sample: Ints = field(repr=False)
-    own: NDArray[np.uint16] = field(repr=False)
+    own: BinSource = field(repr=False)
     spec: BinSpec
     growth: Params
     allowed: Mask
@@ -85,9 +95,11 @@ class Growing:
             lookup = np.full(CLOSED + 1, -1, dtype=np.int64)
             lookup[build] = np.arange(build.size)
             node = lookup[self.slots()[self.sample]]
-            rows = self.sample[node >= 0]
-            made = build_histograms(self.own[rows], self.channels[rows], node[node >= 0], build.size, own)
-            out[:, :mine, : own.width] = made
+            rows, node = self.sample[node >= 0], node[node >= 0]
+            step = max(1, AT_ONCE // mine)
+            for start in range(0, rows.size, step):
+                some, of = rows[start : start + step], node[start : start + step]
+                out[:, :mine, : own.width] += build_histograms(self.own[some], self.channels[some], of, build.size, own)
         return out
 
     def find_splits(self, built: Ints, allowed: Mask | None = None) -> list[tuple[int, Split]]:

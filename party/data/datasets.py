@@ -12,10 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from parley.components.lakehouse import TableInfo, Warehouse, commitment
+from parley.components.lakehouse.commit import commitment_of
 from parley.party.errors import converted, did_you_mean
+from parley.party.files import private_folder
+from parley.protocols.kit.stored import Stored
 from parley.wire.contract import DatasetOffer, bucket
 from parley.wire.errors import ParleyError
 from parley.wire.identity import NAME
@@ -24,11 +28,16 @@ if TYPE_CHECKING:
     from parley.party.home import PartyHome
 
 
+# What a step that holds its whole table may come to, which decides whether it does: copies of the table while its rows
+# are put in order, bytes of a text cell, and bytes of a row's gradients under encryption.
+COPIES, TEXT_BYTES, CIPHERTEXT_BYTES = 4, 24, 1200
+
+
 class Datasets:
     """The warehouse of one party home."""
 
     def __init__(self, home: PartyHome) -> None:
-        self._vault = home.vault
+        self._home, self._vault = home, home.vault
         with converted():
             self._warehouse = Warehouse(home.path / "warehouse")
 
@@ -109,15 +118,41 @@ class Datasets:
             held = self._warehouse.tags(name).get(_tag(job))
             snapshot = self._warehouse.snapshot(name) if held is None else held
             self._warehouse.tag(name, snapshot, _tag(job))
-            table = self._warehouse.read(name, tag=_tag(job))
-            mac = commitment(table, self._vault.get_or_make(f"dataset/{name}"))
+            (rows, columns), mac = self._committed(name, job, self._vault.get_or_make(f"dataset/{name}"))
         return DatasetOffer(
             name=name,
             snapshot=snapshot,
-            rows=bucket(table.num_rows),
-            columns=table.num_columns - 1,
+            rows=bucket(rows),
+            columns=columns - 1,
             commitment=mac.hex(),
         )
+
+    def _committed(self, name: str, job: str, key: bytes) -> tuple[tuple[int, int], bytes]:
+        """Shape, `_row` counted, and commitment of the snapshot held for a job, which need not fit in memory."""
+        stored = self.stored(name, job)
+        if stored is None:
+            table = self._warehouse.read(name, tag=_tag(job))
+            return table.shape, commitment(table, key)
+        ids = stored.ids()
+        order = None if bool(np.all(ids[1:] > ids[:-1])) else pa.array(np.argsort(ids, kind="stable"))
+        found = ((c, stored.column(c)) for c in stored.schema.names)
+        sorted_ = ((c, column if order is None else column.take(order)) for c, column in found)
+        shape = ids.size, len(stored.schema)
+        return shape, commitment_of(sorted_, shape, key)
+
+    def stored(self, name: str, job: str) -> Stored | None:
+        """The snapshot held for a job where it lies, if the party's `memory_mb` is too little for it; else None."""
+        memory = self._home.config.memory_mb
+        if not memory:
+            return None
+        self._require(name)
+        with converted():
+            files = self._warehouse.stored(name, tag=_tag(job))
+        wide = sum(8 if pa.types.is_primitive(t) else TEXT_BYTES for t in files.schema.types)
+        if files.rows * (COPIES * wide + CIPHERTEXT_BYTES) <= memory << 20:
+            return None
+        scratch = str(private_folder(self._home.path / "scratch"))
+        return Stored(files.paths, files.names, files.schema, scratch, memory, files.rows)
 
     def read(self, name: str, job: str, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows (with `_row` first) of the snapshot held for a job; ParleyError "unknown_column" and others."""

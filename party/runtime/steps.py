@@ -325,7 +325,8 @@ class Steps:
         home, start = self._desk.home, a.start
         spec = a.contract.job_spec()
         step, use = spec.steps[start.step], spec.parties[home.name]
-        table = home.datasets.read(use.data, start.job) if use.data is not None else None
+        stored = home.datasets.stored(use.data, start.job) if use.data is not None else None
+        table = home.datasets.read(use.data, start.job) if use.data is not None and stored is None else None
         needs = {n: home.store.load_output(start.job, n) or {} for n in step.needs}
         resumed = None
         if start.resume:
@@ -342,7 +343,7 @@ class Steps:
             cast=dict(a.cast),
             params=step.with_,
             seed=bytes.fromhex(a.contract.seed),
-            inputs=StepInputs(table, needs, caches.load(home.vault, self._cache(a))),
+            inputs=StepInputs(table, needs, caches.load(home.vault, self._cache(a)), stored),
             patience=home.config.patience_s,
             resumed=resumed,
             memory_mb=home.config.step_memory_mb,

@@ -12,13 +12,14 @@ from parley.components.errors import DataError
 from parley.components.features import Binning, fit_bins
 from parley.protocols.frame import TRAIN, VALIDATE
 from parley.protocols.gbdt.params import Params
+from parley.protocols.gbdt.tiles import Tiles
 from parley.protocols.inputs import ROW, need_columns, one_of
 from parley.wire.errors import ParleyError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Bins = NDArray[np.uint16]
+Bins = NDArray[np.uint16] | Tiles
 Counts = NDArray[np.uint32]
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -29,12 +30,14 @@ Mask = NDArray[np.bool_]
 @dataclass(frozen=True)
 class PartData:
     """One party's features of the aligned rows: `bins` (n, F), how they were made, the rows' ids (n,), and
-    which of `frame.PART_NAMES` each row is in (n,)."""
+    which of `frame.PART_NAMES` each row is in (n,). Of ciphertexts, `at_once` bytes are handled in one go, or all where
+    it is 0."""
 
     bins: Bins = field(repr=False)
     binning: Binning
     rows: Ints = field(repr=False)
     part: Parts = field(repr=False)
+    at_once: int = 0
 
     @property
     def training(self) -> Mask:

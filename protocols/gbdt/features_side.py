@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -10,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parley.components.training.growing import CLOSED
-from parley.crypto.ahe import Ciphertexts, Layout, PublicKey
+from parley.crypto.ahe import Ciphertexts, Layout, PublicKey, RowPublicKey, Sums
 from parley.protocols import scheme
 from parley.protocols.gbdt import planning
 from parley.protocols.gbdt.course import Splits
 from parley.protocols.gbdt.data import PartData, asked, directions
+from parley.protocols.gbdt.far import Far, FarGradients
 from parley.protocols.gbdt.messages import (
     Asked,
     Chosen,
@@ -32,6 +34,7 @@ from parley.protocols.gbdt.messages import (
     wrong,
 )
 from parley.protocols.gbdt.sampling import allowed_features, sampled_rows
+from parley.protocols.gbdt.tiles import Tiles
 from parley.protocols.gbdt.vertical import VERTICAL
 from parley.protocols.inputs import told
 from parley.protocols.kit import Session
@@ -119,12 +122,14 @@ class Work:
     sample: Ints = field(repr=False)
     allowed: Mask
     layout: Layout
-    grouped: tuple[tuple[NDArray[np.uint32], NDArray[np.uint16]], ...] = field(repr=False)
+    grouped: tuple[tuple[NDArray[np.uint32], NDArray[np.uint16] | Far], ...] = field(repr=False)
 
     @classmethod
     def of(cls, data: PartData, key: PublicKey, sample: Ints, allowed: Mask, layout: Layout) -> Work:
-        mine = data.bins[sample]
         kinds = asked(data.n_bins, allowed, key.any_rows)
+        if isinstance(data.bins, Tiles):
+            return cls(data, key, sample, allowed, layout, tuple((c, Far(data.bins, sample, f)) for c, f in kinds))
+        mine = data.bins[sample]
         grouped = tuple((counts, np.ascontiguousarray(mine[:, f])) for counts, f in kinds)
         return cls(data, key, sample, allowed, layout, grouped)
 
@@ -160,30 +165,34 @@ async def _all_rows(s: Session, boss: str, work: Work) -> list[Ints]:
     return [np.arange(work.sample.size)] * nodes
 
 
-async def _gradients(s: Session, boss: str, work: Work) -> Ciphertexts:
-    received = [chunk.ciphertexts async for chunk in s.stream(boss, Gradients, size=work.key.shape(1)[1])]
+async def _gradients(s: Session, boss: str, work: Work) -> Ciphertexts | FarGradients:
+    stream = s.stream(boss, Gradients, size=work.key.shape(1)[1])
+    if isinstance(work.data.bins, Tiles) and isinstance(work.key, RowPublicKey):
+        far = FarGradients(work.key, work.data.bins.scratch, work.data.bins.end)
+        async for chunk in stream:
+            await s.compute(far.append, chunk.ciphertexts)
+        if far.rows != work.sample.size:
+            raise wrong(boss, "sent another number of gradients than there are sampled rows")
+        return far
+    received = [chunk.ciphertexts async for chunk in stream]
     if sum(map(len, received)) != work.sample.size:
         raise wrong(boss, "sent another number of gradients than there are sampled rows")
     with told(boss):
         return await s.compute(work.key.ciphertexts, np.concatenate(received), work.sample.size)
 
 
-async def _answer(s: Session, boss: str, work: Work, everything: Ciphertexts | None, wanted: list[Ints]) -> None:
+async def _answer(
+    s: Session, boss: str, work: Work, everything: Ciphertexts | FarGradients | None, wanted: list[Ints]
+) -> None:
     """Sum up each wanted node, given as places in the sample, by feature and bin; release the sums re-randomised."""
     out = s.stream(boss, Histograms)
     nodes = Pieces(s.stream(boss, NodeGradients), lambda m: m.ciphertexts, partial(wrong, boss))
     for rows in wanted:
         if rows.size == 0:
             raise wrong(boss, "asks for a node without sampled rows")
-        ct = everything
-        if ct is None:
-            raw = await nodes.take(work.key.shape(rows.size))
-            with told(boss):
-                ct = await s.compute(work.key.ciphertexts, raw, rows.size)
-        for counts, bins in work.grouped:
-            here = bins if everything is not None else np.ascontiguousarray(bins[rows])
+        summed = _held(s, work, everything, rows) if everything is not None else _coming(s, boss, work, nodes, rows)
+        async for sums in summed:
             with told():
-                sums = await s.compute(work.key.histogram, ct, here, counts, rows if everything is not None else None)
                 response = await s.compute(work.key.release, sums, work.layout)
             for piece in cut(response.raw):
                 await out.put(Histograms(piece, response.count))
@@ -191,6 +200,39 @@ async def _answer(s: Session, boss: str, work: Work, everything: Ciphertexts | N
     if everything is None:
         await nodes.end()
     await out.close()
+
+
+async def _held(s: Session, work: Work, everything: Ciphertexts | FarGradients, rows: Ints) -> AsyncIterator[Sums]:
+    """A node's sums, one group of features after the other, of gradients that all came before the tree."""
+    for counts, bins in work.grouped:
+        with told():
+            if isinstance(everything, FarGradients) and isinstance(bins, Far):
+                yield await s.compute(everything.histogram, bins, counts, rows)
+            else:
+                assert isinstance(everything, Ciphertexts)
+                assert not isinstance(bins, Far)
+                yield await s.compute(work.key.histogram, everything, bins, counts, rows)
+
+
+async def _coming(s: Session, boss: str, work: Work, nodes: Pieces[NodeGradients], rows: Ints) -> AsyncIterator[Sums]:
+    """A node's sums, of its own rows' gradients as they come: summed piece by piece where not all is held in memory."""
+    shape = work.key.shape(rows.size)
+    at_once = work.data.at_once
+    running = work.key.running(rows.size, work.grouped[0][0], at_once) if at_once and len(work.grouped) == 1 else None
+    if running is not None:
+        bins = work.grouped[0][1]
+        async for part in nodes.parts(shape):
+            with told(boss):
+                await s.compute(running.take, part, lambda a, b: np.ascontiguousarray(bins[rows[a:b]]))
+        with told(boss):
+            yield running.sums()
+        return
+    raw = await nodes.take(shape)
+    with told(boss):
+        ct = await s.compute(work.key.ciphertexts, raw, rows.size)
+    for counts, bins in work.grouped:
+        with told():
+            yield await s.compute(work.key.histogram, ct, np.ascontiguousarray(bins[rows]), counts, None)
 
 
 def _directions(boss: str, work: Work, level: Level, chosen: Chosen) -> Directions:

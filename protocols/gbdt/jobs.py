@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from parley.components.features import Binning
 from parley.components.training.trees import Model
-from parley.protocols.frame import VALIDATE, Frame, frame_of
+from parley.protocols.frame import VALIDATE, Frame, bare_frame, frame_of
 from parley.protocols.gbdt.course import Begun, Splits
 from parley.protocols.gbdt.data import (
     LabelData,
@@ -22,6 +23,7 @@ from parley.protocols.gbdt.data import (
 )
 from parley.protocols.gbdt.features_side import Grown, features
 from parley.protocols.gbdt.label_side import Trained, label
+from parley.protocols.gbdt.outside import Outside
 from parley.protocols.gbdt.params import Params
 from parley.protocols.gbdt.sampling import parted, parties_in_order
 from parley.protocols.gbdt.vertical import VERTICAL
@@ -48,7 +50,10 @@ def _part(s: Session, inputs: StepInputs, before: Kept | None, *, label: bool) -
 
     After an earlier training these are its rows, its parts and its bins.
     """
-    frame = frame_of(inputs if before is None else StepInputs(inputs.table, {"before": before}), s.me)
+    given = inputs if before is None else StepInputs(inputs.table, {"before": before}, stored=inputs.stored)
+    if given.table is None and given.stored is not None:
+        return _outside(s, given, before, label=label)
+    frame = frame_of(given, s.me)
     frame = frame.with_part(parted(s, frame.part))
     if before is not None:
         with told():
@@ -57,6 +62,25 @@ def _part(s: Session, inputs: StepInputs, before: Kept | None, *, label: bool) -
     columns = feature_columns(s.params, s.me, frame.table.column_names, label=label)
     with told():
         return part_data(frame.table, frame.rows, columns, s.params.bins, frame.part), frame
+
+
+def _outside(s: Session, inputs: StepInputs, before: Kept | None, *, label: bool) -> tuple[PartData, Frame]:
+    """The same of a dataset that is not held in memory; the frame has no columns but the label party's own three."""
+    assert inputs.stored is not None
+    frame = bare_frame(inputs)
+    frame = frame.with_part(parted(s, frame.part))
+    p, binning = s.params, None
+    with told():
+        outside = Outside(inputs.stored, frame.rows, frame.pipeline, s.me)
+        if before is not None:
+            binning = Binning.from_dict(json.loads(before["binning"]))
+        features = feature_columns(p, s.me, outside.columns, label=label) if binning is None else []
+        features = features if binning is None else [c.name for c in binning.columns]
+        own = [c for c in (p.label, p.weight, p.exposure) if c is not None] if label else []
+        need_columns(own, outside.columns, s.me)
+        outside.prepare(dict.fromkeys([*features, *own]))
+        part = outside.binned(features, p.bins, frame.part, binning)
+        return part, replace(frame, table=outside.table(own))
 
 
 def _begun(s: Session, before: Kept | None) -> Begun | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -39,8 +40,8 @@ from parley.protocols.gbdt.messages import (
 from parley.protocols.gbdt.sampling import allowed_features, by_gradient, level_features, sampled_rows
 from parley.protocols.gbdt.vertical import VERTICAL
 from parley.protocols.inputs import together, told
-from parley.protocols.kit import Session
-from parley.protocols.pieces import Pieces, cut
+from parley.protocols.kit import Session, Stream
+from parley.protocols.pieces import Cutting, Pieces, cut
 from parley.wire.errors import ParleyError
 
 Floats = NDArray[np.float64]
@@ -66,6 +67,7 @@ class Team:
     spec: BinSpec
     monotone: Ints | None
     seen: Seen
+    at_once: int
 
     def counts(self, me: str) -> list[tuple[str, int]]:
         """Every party with how many features it has, in their order."""
@@ -131,7 +133,8 @@ async def _introduce(s: Session, data: LabelData) -> Team:
         key = await s.compute(scheme.generate, scheme.terms_of(s, rows, outputs, sharing))
     await together(*(s.send(p, Key(key.public.encode(), rows, outputs, sharing)) for p in names))
     monotone = np.concatenate(ways).astype(np.int64) if s.params.monotone else None
-    return Team(key, tuple(peers), BinSpec(tuple(n_bins), tuple(categorical)), monotone, Seen(data.y.size, names))
+    seen = Seen(data.y.size, names)
+    return Team(key, tuple(peers), BinSpec(tuple(n_bins), tuple(categorical)), monotone, seen, data.part.at_once)
 
 
 async def _round(s: Session, team: Team, data: LabelData, course: Course) -> bool:
@@ -226,13 +229,27 @@ async def _send_nodes(
     for slot in build:
         here = slots == slot
         values = np.where(here[:, None], sent, 0) if s.params.strict else np.ascontiguousarray(sent[here])
-        step = CHUNK if team.key.public.any_rows else max(1, len(values))
-        for start in range(0, len(values), step):
+        if not team.key.public.any_rows:
+            await _send_node(s, streams, team.key.encrypted(values, layout, team.at_once))
+            continue
+        for start in range(0, len(values), CHUNK):
             with told():
-                some = await s.compute(team.key.encrypt, values[start : start + step], layout)
+                some = await s.compute(team.key.encrypt, values[start : start + CHUNK], layout)
             for piece in cut(some):
                 await together(*(out.put(NodeGradients(piece)) for out in streams))
     await together(*(out.close() for out in streams))
+
+
+async def _send_node(s: Session, streams: list[Stream[NodeGradients]], parts: Iterator[NDArray[np.uint8]]) -> None:
+    """One batch, sent while it is encrypted."""
+    cutting = Cutting()
+    while True:
+        with told():
+            some = await s.compute(next, parts, None)
+        for piece in cutting.rest() if some is None else cutting.add(some):
+            await together(*(out.put(NodeGradients(piece)) for out in streams))
+        if some is None:
+            return
 
 
 async def _receive(

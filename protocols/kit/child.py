@@ -19,6 +19,7 @@ from typing import Any
 from parley.protocols.kit.pipework import Kind, Shelf, Window, read_frame, write_frame, write_map
 from parley.protocols.kit.protocol import Cast, StepInputs
 from parley.protocols.kit.session import Context, Session
+from parley.protocols.kit.stored import Stored
 from parley.protocols.registry import load
 from parley.wire import codec
 from parley.wire.buffers import keep_freed
@@ -31,10 +32,10 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
 SIGKILL = 9
 
 
-def confine(memory_mb: int) -> bool:
-    """Limit this process; returns whether it has no network any more."""
+def confine(memory_mb: int, files: int = 0) -> bool:
+    """Limit this process, which was given so many files of a dataset; returns whether it has no network any more."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256 + files, 256 + files))
     if memory_mb:
         resource.setrlimit(resource.RLIMIT_AS, (memory_mb << 20, memory_mb << 20))
     libc = ctypes.CDLL(None, use_errno=True)
@@ -96,7 +97,7 @@ async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Non
     if first is None or first[0] is not Kind.START:
         return
     start = codec.decode(first[1])
-    isolated = confine(int(start["memory_mb"]))
+    isolated = confine(int(start["memory_mb"]), len(start["stored"]["files"]) if start["stored"] else 0)
     carrier = SocketCarrier(reader, writer, Shelf(int(start["shelf_fd"])))
     given = codec.decode(carrier.shelf.take(start["given"]))
     pump = asyncio.ensure_future(carrier.pump())
@@ -139,7 +140,8 @@ async def _role(
         on_checkpoint=carrier.checkpoint,
         on_progress=progress,
     )
-    inputs = StepInputs(_table(start["table_fd"]), given["needs"], given["cache"])
+    stored = _stored(start["stored"])
+    inputs = StepInputs(_table(start["table_fd"]), given["needs"], given["cache"], stored)
     outputs = await protocol.jobs[cast.role_of(context.me)](Session(context), inputs)
     if pending:
         await asyncio.wait(pending, timeout=10)
@@ -157,6 +159,13 @@ def _table(fd: int | None) -> Any:
     _arrow_without_pandas()
     with pa.memory_map(f"/proc/self/fd/{fd}", "r") as source, pa.ipc.open_stream(source) as reader:
         return reader.read_all()
+
+
+def _stored(value: Any) -> Stored | None:
+    if value is None:
+        return None
+    _arrow_without_pandas()
+    return Stored.from_dict(value)
 
 
 class _NoPandas:

@@ -13,6 +13,7 @@ from typing import Any
 
 from parley.protocols.kit.pipework import Kind, Shelf, Window, read_frame, write_frame, write_map
 from parley.protocols.kit.protocol import StepInputs, StepOutputs
+from parley.protocols.kit.stored import Stored
 from parley.wire import codec
 from parley.wire.envelope import Envelope
 from parley.wire.errors import ParleyError
@@ -71,7 +72,8 @@ class ChildHost:
         ours, theirs = socket.socketpair()
         memory = await asyncio.to_thread(shared_table, spec.inputs.table)
         shelf = Shelf(os.memfd_create("parley-shelf"))
-        fds = [theirs.fileno(), shelf.fd] + ([memory] if memory is not None else [])
+        stored, held = (None, []) if spec.inputs.stored is None else spec.inputs.stored.opened()
+        fds = [theirs.fileno(), shelf.fd, *held] + ([memory] if memory is not None else [])
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -94,12 +96,12 @@ class ChildHost:
             raise
         finally:
             theirs.close()
-            if memory is not None:
-                os.close(memory)
+            for fd in held if memory is None else [*held, memory]:
+                os.close(fd)
         reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
         host = cls(process, reader, writer, shelf)
         given = await asyncio.to_thread(shelf.put, _given(spec))
-        await write_map(writer, Kind.START, {**_start(spec, memory), "shelf_fd": shelf.fd, "given": given})
+        await write_map(writer, Kind.START, {**_start(spec, memory, stored), "shelf_fd": shelf.fd, "given": given})
         return host
 
     async def deliver(self, envelope: Envelope) -> None:
@@ -219,7 +221,7 @@ def _given(spec: ChildSpec) -> bytes:
     return codec.encode({"needs": spec.inputs.needs, "cache": spec.inputs.cache, "resumed": state})
 
 
-def _start(spec: ChildSpec, memory: int | None) -> dict[str, Any]:
+def _start(spec: ChildSpec, memory: int | None, stored: Stored | None) -> dict[str, Any]:
     return {
         "protocol": spec.protocol,
         "job": spec.job,
@@ -233,4 +235,5 @@ def _start(spec: ChildSpec, memory: int | None) -> dict[str, Any]:
         "memory_mb": spec.memory_mb,
         "threads": spec.threads,
         "table_fd": memory,
+        "stored": None if stored is None else stored.to_dict(),
     }

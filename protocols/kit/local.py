@@ -54,8 +54,9 @@ class Setting:
 
 def sizes_of(inputs: Mapping[str, StepInputs]) -> Sizes:
     """Rows and columns of the tables at hand, as a contract would state them."""
-    tables = {p: i.table for p, i in inputs.items() if i.table is not None}
-    return Sizes({p: t.num_rows for p, t in tables.items()}, {p: t.num_columns for p, t in tables.items()})
+    shapes = {p: i.table.shape for p, i in inputs.items() if i.table is not None}
+    shapes |= {p: (i.stored.rows, len(i.stored.schema)) for p, i in inputs.items() if i.stored is not None}
+    return Sizes({p: rows for p, (rows, _) in shapes.items()}, {p: columns for p, (_, columns) in shapes.items()})
 
 
 def run_local(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from parley.protocols.kit.session import Session
+    from parley.protocols.kit.stored import Stored
 
 SEMI_HONEST: Security = "semi-honest"
 MALICIOUS: Security = "malicious"
@@ -82,11 +83,13 @@ class StepInputs:
     """What a role gets at its party: the dataset (with `_row`) and what earlier steps kept, by step name.
 
     `cache` is what an earlier run of the same step with the same others left for the next (`Protocol.cached_for`).
+    `stored` stands in the table's place where the party does not let a step hold it whole.
     """
 
     table: pa.Table | None = None
     needs: dict[str, dict[str, Any]] = field(default_factory=dict)
     cache: dict[str, Any] = field(default_factory=dict)
+    stored: Stored | None = None
 
 
 @dataclass

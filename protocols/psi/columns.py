@@ -30,7 +30,11 @@ Ints = NDArray[np.int64]
 
 async def column_of(s: Session, inputs: StepInputs) -> IdColumn:
     """This party's distinct ids; ParleyError "no_dataset" and what `key_column` raises."""
-    return await s.compute(key_column, table_of(inputs, s.me), s.params, s.me, s.cast)
+    return await s.compute(_keys, s, inputs)
+
+
+def _keys(s: Session, inputs: StepInputs) -> IdColumn:
+    return key_column(table_of(inputs, s.me, columns_of(s.params.id, s.me)), s.params, s.me, s.cast)
 
 
 async def column_of_all(s: Session, inputs: StepInputs) -> tuple[IdColumn, Ints]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from parley.protocols.inputs import table_of
 from parley.protocols.kit import Cast, Session, StepInputs, StepOutputs
 from parley.protocols.kit import Protocol as Declared
-from parley.protocols.psi.ids import IdColumn, check_key_data, check_key_params, key_column
+from parley.protocols.psi.ids import IdColumn, check_key_data, check_key_params, columns_of, key_column
 
 
 class Alignment(Protocol):
@@ -56,7 +56,7 @@ async def _run(role: Role, s: Session, inputs: StepInputs) -> StepOutputs:
 
 
 def _column(s: Session, inputs: StepInputs) -> IdColumn:
-    return key_column(table_of(inputs, s.me), s.params, s.me, s.cast)
+    return key_column(table_of(inputs, s.me, columns_of(s.params.id, s.me)), s.params, s.me, s.cast)
 
 
 def _check_data(params: Any, cast: Cast, me: str, schema: dict[str, str]) -> None:

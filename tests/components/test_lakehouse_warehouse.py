@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from parley.components.errors import DataError
@@ -227,3 +228,20 @@ def test_commitment_of_a_snapshot_is_stable(house: Warehouse) -> None:
     house.append("t", rows("c"))
     assert commitment(house.read("t", snapshot_id=first), KEY) == before
     assert commitment(house.read("t"), KEY) != before
+
+
+def test_stored_files_are_read_as_the_whole_table_is(house: Warehouse) -> None:
+    """Names that Parquet cannot have, types that Iceberg widens, several files, and the state of a tag."""
+    first = pa.table({"an id": ["a", "b", None], "n": pa.array([1, None, 3], pa.int32()), "x.y": [0.5, 1.5, None]})
+    house.create("t", first)
+    house.append("t", pa.table({"an id": ["z"], "n": [9], "x.y": [2.5]}))
+    house.tag("t", house.snapshot("t"), "held")
+    house.create("t", pa.table({"other": [True]}), replace=True)
+    found = house.stored("t", tag="held")
+    whole = house.read("t", tag="held")
+    assert (found.rows, found.schema) == (4, whole.schema)
+    assert len(found.paths) == 2
+    parts = [pq.read_table(p, columns=[found.names[c] for c in whole.column_names]) for p in found.paths]
+    read = pa.concat_tables([p.rename_columns(whole.column_names).cast(whole.schema) for p in parts])
+    assert read.equals(whole)
+    assert house.stored("t").schema.names == [ROW, "other"]
