@@ -16,13 +16,13 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from parley.protocols.kit.pipework import Kind, Shelf, Window, read_frame, write_frame, write_map
+from parley.protocols.kit.pipework import WINDOW, Kind, Shelf, Window, read_frame, write_frame, write_map
 from parley.protocols.kit.protocol import Cast, StepInputs
 from parley.protocols.kit.session import Context, Session
 from parley.protocols.kit.stored import Stored
 from parley.protocols.registry import load
 from parley.wire import codec
-from parley.wire.buffers import keep_freed
+from parley.wire.buffers import keep_freed, keep_little
 from parley.wire.canonical import canonical
 from parley.wire.envelope import Envelope
 from parley.wire.errors import ParleyError
@@ -49,12 +49,12 @@ def confine(memory_mb: int, files: int = 0) -> bool:
 class SocketCarrier:
     """The child's carrier: one socket to its daemon, one bounded queue per peer."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, shelf: Shelf) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, shelf: Shelf, window: int) -> None:
         self._reader, self.writer, self.shelf = reader, writer, shelf
         self._shelving = asyncio.Lock()
         self._queues: dict[str, asyncio.Queue[Envelope]] = {}
         self._kept: dict[int, asyncio.Event] = {}
-        self.window = Window()
+        self.window = Window(window)
 
     async def send(self, envelope: Envelope) -> None:
         await self.window.take(envelope.address.receiver, len(envelope.body))
@@ -98,11 +98,12 @@ async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Non
         return
     start = codec.decode(first[1])
     isolated = confine(int(start["memory_mb"]), len(start["stored"]["files"]) if start["stored"] else 0)
-    carrier = SocketCarrier(reader, writer, Shelf(int(start["shelf_fd"])))
+    stored = _stored(start["stored"])
+    carrier = SocketCarrier(reader, writer, Shelf(int(start["shelf_fd"])), WINDOW if stored is None else stored.window)
     given = codec.decode(carrier.shelf.take(start["given"]))
     pump = asyncio.ensure_future(carrier.pump())
     with ThreadPoolExecutor(max(1, int(start["threads"])), "parley-compute") as pool:
-        role = asyncio.ensure_future(_role(start, given, carrier, pool))
+        role = asyncio.ensure_future(_role(start, given, stored, carrier, pool))
         await asyncio.wait({pump, role}, return_when=asyncio.FIRST_COMPLETED)
         if not role.done():
             role.cancel()
@@ -112,7 +113,11 @@ async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Non
 
 
 async def _role(
-    start: dict[str, Any], given: dict[str, Any], carrier: SocketCarrier, pool: ThreadPoolExecutor
+    start: dict[str, Any],
+    given: dict[str, Any],
+    stored: Stored | None,
+    carrier: SocketCarrier,
+    pool: ThreadPoolExecutor,
 ) -> dict[str, Any]:
     protocol = load(start["protocol"])
     cast = Cast(start["cast"])
@@ -140,7 +145,6 @@ async def _role(
         on_checkpoint=carrier.checkpoint,
         on_progress=progress,
     )
-    stored = _stored(start["stored"])
     inputs = StepInputs(_table(start["table_fd"]), given["needs"], given["cache"], stored)
     outputs = await protocol.jobs[cast.role_of(context.me)](Session(context), inputs)
     if pending:
@@ -165,6 +169,7 @@ def _stored(value: Any) -> Stored | None:
     if value is None:
         return None
     _arrow_without_pandas()
+    keep_little()
     return Stored.from_dict(value)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from parley.protocols.kit.pipework import Kind, Shelf, Window, read_frame, write_frame, write_map
+from parley.protocols.kit.pipework import WINDOW, Kind, Shelf, Window, read_frame, write_frame, write_map
 from parley.protocols.kit.protocol import StepInputs, StepOutputs
 from parley.protocols.kit.stored import Stored
 from parley.wire import codec
@@ -54,9 +54,10 @@ class ChildHost:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         shelf: Shelf,
+        window: int,
     ) -> None:
         self._process, self._reader, self._writer, self._shelf = process, reader, writer, shelf
-        self._window = Window()
+        self._window = Window(window)
         self._outbox: dict[str, asyncio.Queue[Envelope]] = {}
         self._senders: list[asyncio.Future[None]] = []
         self._killed = ""
@@ -99,7 +100,7 @@ class ChildHost:
             for fd in held if memory is None else [*held, memory]:
                 os.close(fd)
         reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
-        host = cls(process, reader, writer, shelf)
+        host = cls(process, reader, writer, shelf, WINDOW if stored is None else stored.window)
         given = await asyncio.to_thread(shelf.put, _given(spec))
         await write_map(writer, Kind.START, {**_start(spec, memory, stored), "shelf_fd": shelf.fd, "given": given})
         return host

@@ -24,7 +24,8 @@ WINDOW = 64 << 20  # bytes of one peer's envelopes that may be under way in one 
 class Window:
     """Credit per peer: how many bytes are under way, and a wait until there is room for more."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int = WINDOW) -> None:
+        self._size = size
         self._under_way: dict[str, int] = {}
         self._changed = asyncio.Condition()
 
@@ -46,7 +47,7 @@ class Window:
 
     def _room(self, peer: str, size: int) -> bool:
         waiting = self._under_way.get(peer, 0)
-        return waiting == 0 or waiting + size <= WINDOW
+        return waiting == 0 or waiting + size <= self._size
 
 
 class Shelf:

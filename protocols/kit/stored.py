@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parley.crypto.scratch import Scratch
+from parley.protocols.kit.pipework import WINDOW
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,6 +39,11 @@ class Stored:
     scratch: str | int = field(repr=False)
     memory_mb: int
     rows: int
+
+    @property
+    def window(self) -> int:
+        """Bytes of each peer's messages that may wait for the step, in one direction."""
+        return min((self.memory_mb << 20) // SHARE, WINDOW)
 
     @property
     def columns(self) -> list[str]:
