@@ -105,8 +105,8 @@ class Datasets:
             now = self._warehouse.info(name)
             if self._warehouse.tags(name).get(_tag(job)) == now.snapshot:
                 return dict(now.columns)
-        table = self.read(name, job)  # replaced meanwhile: the older snapshot's columns stand in its rows
-        return {f.name: type_name(f.type) for f in table.schema if f.name != "_row"}
+            held = self._warehouse.stored(name, tag=_tag(job)).schema  # replaced meanwhile
+            return {f.name: type_name(f.type) for f in held if f.name != "_row"}
 
     def offer(self, name: str, job: str) -> DatasetOffer:
         """Hold the newest snapshot for a job and say what the contract needs; the same again for the same job.

@@ -54,7 +54,7 @@ class ChildHost:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         shelf: Shelf,
-        window: int,
+        window: int = WINDOW,
     ) -> None:
         self._process, self._reader, self._writer, self._shelf = process, reader, writer, shelf
         self._window = Window(window)
