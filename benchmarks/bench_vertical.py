@@ -10,11 +10,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from rows import Row, publish
 from vertical_boost import boosting_rows
 from vertical_linear import linear_rows
+from vertical_outside import outside_rows
 from vertical_psi import alignment_rows
 from vertical_score import scoring_rows
 from vertical_woe import woe_rows
 
-PARTS = {"boost": boosting_rows, "psi": alignment_rows, "score": scoring_rows, "linear": linear_rows, "woe": woe_rows}
+PARTS = {
+    "boost": boosting_rows,
+    "psi": alignment_rows,
+    "score": scoring_rows,
+    "linear": linear_rows,
+    "woe": woe_rows,
+    "outside": outside_rows,
+}
 
 
 def main(wanted: list[str]) -> None:

@@ -24,7 +24,7 @@ LABEL, FEATURES = "bank", "bureau"
 
 
 @contextlib.contextmanager
-def daemons(files: Mapping[str, Path], threads: int) -> Iterator[tuple[Cluster, Parley]]:
+def daemons(files: Mapping[str, Path], threads: int, memory_mb: int = 0) -> Iterator[tuple[Cluster, Parley]]:
     """A coordinator and a daemon for each party of `files`, with direct routes, `threads` to a step, over mTLS."""
     parties = tuple(files)
     ports = {p: f"127.0.0.1:{free_port()}" for p in parties}
@@ -34,6 +34,7 @@ def daemons(files: Mapping[str, Path], threads: int) -> Iterator[tuple[Cluster, 
             "routes": {q: ports[q] for q in parties if q > p},
             "accepts_from": [q for q in parties if q < p],
             "step_threads": threads,
+            "memory_mb": memory_mb,
         }
         for p in parties
     }

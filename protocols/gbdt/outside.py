@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Ints = NDArray[np.int64]
 Parts = NDArray[np.uint8]
-AT_ONCE = 8  # of a step's memory, the share that ciphertexts handled in one go take
+AT_ONCE = 32  # of a step's memory, the share that ciphertexts handled in one go take: the sums need a few times as much
 
 
 class Outside:
