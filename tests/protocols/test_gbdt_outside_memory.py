@@ -62,7 +62,7 @@ def peaks(folder, rows, wide, memory_mb):
             for child in me.children():
                 with contextlib.suppress(psutil.Error, OSError), open(f"/proc/{child.pid}/status") as lines:
                     high = [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]
-                    seen.update({child.pid: h / 1024 for h in high})
+                    seen[child.pid] = max([seen.get(child.pid, 0), *(h / 1024 for h in high)])
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
