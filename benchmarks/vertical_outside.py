@@ -11,11 +11,12 @@ from vertical_boost import PARTIES, about, boost, synthetic
 from vertical_world import FEATURES, LABEL, Watched, daemons, spec, watch
 
 ROWS, OWN, THEIRS, MEMORY_MB = 800_000, 3, 160, 100
+STEP_MB = 16_384  # what the job in memory takes goes beyond the usual limit
 PARAMS = {"depth": 2, "trees": 2}
 
 
 def measure(files: dict[str, Path], memory_mb: int) -> Watched:
-    with daemons(files, threads=2, memory_mb=memory_mb) as (cluster, parley):
+    with daemons(files, 2, memory_mb=memory_mb, step_memory_mb=STEP_MB) as (cluster, parley):
         return watch(cluster, parley, spec("outside", PARTIES, boost(PARAMS)))
 
 

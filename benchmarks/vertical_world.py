@@ -24,8 +24,11 @@ LABEL, FEATURES = "bank", "bureau"
 
 
 @contextlib.contextmanager
-def daemons(files: Mapping[str, Path], threads: int, memory_mb: int = 0) -> Iterator[tuple[Cluster, Parley]]:
-    """A coordinator and a daemon for each party of `files`, with direct routes, `threads` to a step, over mTLS."""
+def daemons(files: Mapping[str, Path], threads: int, **more: int) -> Iterator[tuple[Cluster, Parley]]:
+    """A coordinator and a daemon for each party of `files`, with direct routes, `threads` to a step, over mTLS.
+
+    `more` are other numbers of their configuration.
+    """
     parties = tuple(files)
     ports = {p: f"127.0.0.1:{free_port()}" for p in parties}
     settings = {
@@ -34,7 +37,7 @@ def daemons(files: Mapping[str, Path], threads: int, memory_mb: int = 0) -> Iter
             "routes": {q: ports[q] for q in parties if q > p},
             "accepts_from": [q for q in parties if q < p],
             "step_threads": threads,
-            "memory_mb": memory_mb,
+            **more,
         }
         for p in parties
     }
