@@ -149,13 +149,14 @@ def _known(entry: dict[Any, Any], known: tuple[str, ...], where: str, step: str 
 def _protocols(spec: JobSpec) -> None:
     from parley.protocols import registry
     from parley.protocols.kit.protocol import Cast
-    from parley.protocols.planned import check_rows
+    from parley.protocols.planned import check_needs, check_rows
 
     for name, step in spec.steps.items():
         try:
             registry.load(step.uses).validate(step.with_, Cast(step.roles))
         except ParleyError as e:
             raise e.located(step=name) from None
+    check_needs(spec)
     check_rows(spec)
 
 

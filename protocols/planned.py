@@ -49,6 +49,21 @@ def check_rows(spec: JobSpec) -> None:
             frames[name] = {p: (depth + 1, at) for p, (depth, at) in frames[name].items()}
 
 
+def check_needs(spec: JobSpec) -> None:
+    """ParleyError "bad_needs" where a step looks for scores or a model that no step it needs leaves."""
+    for name, step in spec.steps.items():
+        for wanted in registry.load(step.uses).wants:
+            if not any(wanted in registry.load(spec.steps[n].uses).leaves for n in step.needs):
+                makers = ", ".join(p for p in registry.names() if wanted in registry.load(p).leaves)
+                named = ", ".join(f"{n} ({spec.steps[n].uses})" for n in step.needs) or "no step"
+                raise ParleyError(
+                    "bad_needs",
+                    f"Step {name} ({step.uses}) looks for {wanted}, which none of what it needs leaves: {named}.",
+                    f"Let it need a step of {makers}.",
+                    step=name,
+                )
+
+
 def _deepest(
     spec: JobSpec, frames: dict[str, dict[str, tuple[int, str]]], name: str, party: str
 ) -> tuple[int, str] | None:

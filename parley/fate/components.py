@@ -7,6 +7,7 @@ from typing import Any
 from parley.fate.columns import COLUMNS, chosen_columns
 from parley.fate.convert import Translation, Work
 from parley.fate.models import MODELS
+from parley.protocols import registry
 
 SEEDS = {"random_state": "draws come from the contract's public seed"}
 SCALED = {"standard": "standard", "min_max": "min_max"}
@@ -85,7 +86,8 @@ def union(w: Work) -> None:
 
 def evaluation(w: Work) -> None:
     with_: dict[str, Any] = {}
-    needs = w.needs()
+    made = [_scores_of(w, step) for step in w.needs()]
+    needs = [n for n in made if "scores" in registry.load(w.out.job["steps"][n]["uses"]).leaves]
     if not needs:
         w.no_equivalent("an evaluation of nothing that is in this job")
         return
@@ -94,6 +96,18 @@ def evaluation(w: Work) -> None:
     w.add("evaluate", {"label": w.guest}, with_, needs[:1])
     w.drop(metrics="all measures that fit the model are told", label_column_name="labels come with the scores")
     w.drop(predict_column_name="scores come from the step")
+
+
+def _scores_of(w: Work, step: str) -> str:
+    """The step that leaves what this one's model scores: nobody learns a linear model's scores from its training."""
+    steps = w.out.job["steps"]
+    made = steps[step]
+    if made["uses"] != "linear/vertical":
+        return step
+    data = [n for n in made.get("needs", []) if steps[n]["uses"] != "linear/vertical"]
+    scoring = {"uses": "linear/predict", "roles": made["roles"], "needs": [*data, step], "with": {"label": w.label}}
+    steps.setdefault(f"{step}_scores", scoring)
+    return f"{step}_scores"
 
 
 TRANSLATIONS: dict[str, Translation] = {

@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from parley.components.features.values import is_number, numbers
+from parley.components.features.values import numbers
 from parley.components.training.kmeans import column_limit, fixed, told_sizes
 from parley.protocols.cluster.kmeans import KMEANS, Held, Params, aggregator, member
-from parley.protocols.frame import Frame, feature_names, frame_of
-from parley.protocols.inputs import check_parties, need_columns, told
+from parley.protocols.frame import Frame, frame_of
+from parley.protocols.inputs import told
 from parley.protocols.kit import Cast, Session, StepInputs, StepOutputs
+from parley.protocols.prep.columns import check_columns, chosen, number
 from parley.wire.errors import ParleyError
-
-
-def _chosen(params: Params, me: str, frame: Frame) -> list[str]:
-    """This party's columns in the frame's order, or as `columns` names them; ParleyError "unknown_column"."""
-    if params.columns is not None:
-        named = params.columns.get(me, [])
-        need_columns(named, frame.table.column_names, me)
-        return list(dict.fromkeys(named))
-    without = params.exclude if isinstance(params.exclude, list) else params.exclude.get(me, [])
-    return [c for c in feature_names(frame, *without) if is_number(frame.table.schema.field(c).type)]
 
 
 def _held(s: Session, inputs: StepInputs) -> tuple[Frame, list[str], Held]:
     p, frame = s.params, frame_of(inputs, s.me)
-    names = _chosen(p, s.me, frame)
+    names = chosen(p, s.me, frame.table, number)
     if not names:
         raise ParleyError("no_columns", f"{s.me} has no column of numbers that counts.", "Name some under columns.")
     most = column_limit(len(s.cast["member"]), p.max_value, p.fraction_bits)
@@ -66,9 +57,7 @@ async def aggregator_job(s: Session, inputs: StepInputs) -> StepOutputs:
 def _check_params(params: Params, cast: Cast) -> None:
     if len(cast["member"]) < 2:
         raise ParleyError("bad_roles", "k-means over columns needs two members or more.")
-    for value, what in ((params.columns, "columns"), (params.exclude, "exclude")):
-        if isinstance(value, dict):
-            check_parties(value, cast["member"], what)
+    check_columns(params, Cast({"member": cast["member"]}))
     if column_limit(len(cast["member"]), params.max_value, params.fraction_bits) < 1:
         raise ParleyError("bad_parameters", "max_value and fraction_bits leave no room for a distance.")
 

@@ -48,7 +48,7 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from parley.components.training import kmeans as lloyd
 from parley.components.training.kmeans import Ints
@@ -56,6 +56,7 @@ from parley.crypto.prg import Keystream
 from parley.crypto.sharing.domains import RING_128
 from parley.protocols.inputs import together
 from parley.protocols.kit import SEMI_HONEST, Cast, Flow, Message, Protocol, Session, Sizes, Step, array, message
+from parley.protocols.prep.columns import Columns
 from parley.wire.errors import ParleyError
 
 KEY = 32
@@ -104,15 +105,12 @@ class Best(Message):
             raise ValueError("a start is not negative")
 
 
-class Params(BaseModel):
+class Params(Columns):
     """`clusters`: how many; `starts`: how often from other rows; `rounds` of each at most; `tolerance`: a share of the
     rows, of which no more may change cluster in the last round. `columns` and `exclude` choose columns, by party; all
     of numbers by default: exclude ids and labels. Values are rounded to 2^-`fraction_bits`; none is larger than
     `max_value` or smaller than its negative. `min_cell`: smaller clusters have no size for the submitter."""
 
-    model_config = ConfigDict(extra="forbid")
-    columns: dict[str, list[str]] | None = None
-    exclude: list[str] | dict[str, list[str]] = Field(default_factory=list)
     clusters: int = Field(default=5, ge=2, le=64)
     starts: int = Field(default=3, ge=1, le=50)
     rounds: int = Field(default=50, ge=1, le=500)

@@ -113,3 +113,6 @@ async def label_job(s: Session, inputs: StepInputs) -> StepOutputs:
     keep: dict[str, Any] = {k: kept[k] for k in ("rows", "labels", "part") if k in kept}
     keep["points"] = points
     return StepOutputs(keep=keep, result={"rows": int(points.size), "points": spread})
+
+
+CARD.wants = ("scores",)

@@ -108,3 +108,6 @@ async def label_job(s: Session, inputs: StepInputs) -> StepOutputs:
         reference = reference_scores(inputs, s.params.reference)
         result["drift"] = await s.compute(drifts, reference, data.scores, s.params.min_cell)
     return StepOutputs(result=result)
+
+
+EVALUATE.wants = ("scores",)

@@ -193,3 +193,6 @@ async def features_job(s: Session, inputs: StepInputs) -> StepOutputs:
     bins, _ = await s.compute(_ready, s, inputs, kept)
     await features(s, Splits.of(kept), bins)
     return StepOutputs()
+
+
+EXPLAIN.wants = ("a boosted model",)

@@ -190,3 +190,4 @@ def check_data(params: Params, cast: Cast, me: str, schema: dict[str, str]) -> N
 
 
 VERTICAL.data_checks.append(check_data)
+VERTICAL.leaves = ("scores", "a boosted model")

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from parley.components.features import Binning
 from parley.components.training.trees import Model, Tree
-from parley.protocols.frame import frame_of
+from parley.protocols.frame import Frame, frame_of
 from parley.protocols.gbdt.course import Splits
 from parley.protocols.gbdt.data import label_values
 from parley.protocols.gbdt.params import Params as TrainParams
@@ -169,32 +169,31 @@ def kept_model(inputs: StepInputs, key: str) -> dict[str, Any]:
     return found
 
 
-def binned(s: Session, inputs: StepInputs, model: dict[str, Any]) -> tuple[NDArray[np.uint16], Any, Ints]:
-    """(n, F) bins of the aligned rows as the model made them, the table, and the rows' ids.
+def binned(s: Session, inputs: StepInputs, model: dict[str, Any]) -> tuple[NDArray[np.uint16], Frame]:
+    """(n, F) bins of the aligned rows as the model made them, and the frame.
 
     Columns are prepared by the chain that training used, whatever rows these are.
     """
     frame = frame_of(inputs, s.me, prepared=model.get("prepared"))
-    table, rows = frame.table, frame.rows
     record = json.loads(model["binning"])
     if not record["columns"]:
-        return np.empty((rows.size, 0), dtype=np.uint16), table, rows
+        return np.empty((frame.rows.size, 0), dtype=np.uint16), frame
     with told():
-        return np.ascontiguousarray(Binning.from_dict(record).transform(table)), table, rows
+        return np.ascontiguousarray(Binning.from_dict(record).transform(frame.table)), frame
 
 
 @PREDICT.job("label")
 async def label_job(s: Session, inputs: StepInputs) -> StepOutputs:
     """Needs the training and an alignment; keeps `scores`, and `labels` when asked; tells the count."""
     kept = kept_model(inputs, "model")
-    bins, table, rows = await s.compute(binned, s, inputs, kept)
+    bins, frame = await s.compute(binned, s, inputs, kept)
     with told():
         model = Model.from_dict(json.loads(kept["model"]))
     scores = await label(s, Scorer(model, tuple(kept["order"]), bins))
-    keep = {"scores": scores, "rows": rows, "task": kept["task"]}
+    keep = {"scores": scores, "rows": frame.rows, "part": frame.part, "task": kept["task"]}
     if s.params.label is not None:
-        keep["labels"] = kept_labels(s, table, model)
-    return StepOutputs(keep=keep, result={"rows": int(rows.size)})
+        keep["labels"] = kept_labels(s, frame.table, model)
+    return StepOutputs(keep=keep, result={"rows": int(frame.rows.size)})
 
 
 def kept_labels(s: Session, table: Any, model: Model) -> NDArray[np.float64]:
@@ -215,7 +214,7 @@ def _as_trained(params: Any, model: Model) -> TrainParams:
 async def features_job(s: Session, inputs: StepInputs) -> StepOutputs:
     """Needs the training and an alignment; keeps and tells nothing."""
     kept_part = kept_model(inputs, "left")
-    bins, _, _ = await s.compute(binned, s, inputs, kept_part)
+    bins, _ = await s.compute(binned, s, inputs, kept_part)
     await features(s, Splits.of(kept_part), bins)
     return StepOutputs()
 
@@ -227,3 +226,5 @@ def needs_label(params: Any, cast: Cast, me: str, schema: dict[str, str]) -> Non
 
 
 PREDICT.data_checks.append(needs_label)
+PREDICT.wants = ("a boosted model",)
+PREDICT.leaves = ("scores",)

@@ -18,23 +18,31 @@ from parley.protocols.kit import Session, StepInputs, StepOutputs
 async def label_job(s: Session, inputs: StepInputs) -> StepOutputs:
     """Needs the training and an alignment; keeps `scores`, and `labels` when asked; tells the count and the scheme."""
     kept = kept_model(inputs, "model")
-    bins, table, rows = await s.compute(binned, s, inputs, kept)
+    bins, frame = await s.compute(binned, s, inputs, kept)
     with told():
         model = Model.from_dict(json.loads(kept["model"]))
     scores = await label(s, Scorer(model, tuple(kept["order"]), bins))
-    keep = {"scores": model.objective.predict(scores.raw), "rows": rows, "task": kept["task"], "step": scores.step}
+    keep = {
+        "scores": model.objective.predict(scores.raw),
+        "rows": frame.rows,
+        "part": frame.part,
+        "task": kept["task"],
+        "step": scores.step,
+    }
     if s.params.label is not None:
-        keep["labels"] = kept_labels(s, table, model)
-    return StepOutputs(keep=keep, result={"rows": int(rows.size), "encryption": scores.encryption})
+        keep["labels"] = kept_labels(s, frame.table, model)
+    return StepOutputs(keep=keep, result={"rows": int(frame.rows.size), "encryption": scores.encryption})
 
 
 @SCORE.job("features")
 async def features_job(s: Session, inputs: StepInputs) -> StepOutputs:
     """Needs the training and an alignment; keeps and tells nothing."""
     kept = kept_model(inputs, "left")
-    bins, _, _ = await s.compute(binned, s, inputs, kept)
+    bins, _ = await s.compute(binned, s, inputs, kept)
     await features(s, Splits.of(kept), np.asarray(bins))
     return StepOutputs()
 
 
 SCORE.data_checks.append(needs_label)
+SCORE.wants = ("a boosted model",)
+SCORE.leaves = ("scores",)

@@ -155,6 +155,8 @@ class Protocol:
         self.jobs: dict[str, Job] = {}
         self.checks: list[Check] = []
         self.data_checks: list[DataCheck] = []
+        self.leaves: tuple[str, ...] = ()  # what later steps may look for, in a reader's words: "scores"
+        self.wants: tuple[str, ...] = ()  # what a step that this one needs must leave
         self.moves_rows = False  # whether the step chooses which rows later steps work on, or their parts
         self.reshapes: Reshape | None = None  # the sizes after a step that changes columns, as upper bounds
         maker = inspect.stack()[1]

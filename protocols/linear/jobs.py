@@ -115,3 +115,4 @@ def check_data(params: Params, cast: Cast, me: str, schema: dict[str, str]) -> N
 
 
 VERTICAL.data_checks.append(check_data)
+VERTICAL.leaves = ("a linear model",)

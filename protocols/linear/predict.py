@@ -167,9 +167,9 @@ async def label_job(s: Session, inputs: StepInputs) -> StepOutputs:
     keep: dict[str, Any] = {
         "scores": scores,
         "rows": frame.rows,
+        "part": frame.part,
         "task": tasks.get(model["linear"]["model"], "regression"),
     }
-    keep["validation"] = (frame.part != 0).astype("uint8")
     if s.params.label is not None:
         need_columns([s.params.label], frame.table.column_names, s.me)
         with told():
@@ -201,3 +201,5 @@ def _check_data(params: Params, cast: Cast, me: str, schema: dict[str, str]) -> 
 
 
 PREDICT.data_checks.append(_check_data)
+PREDICT.wants = ("a linear model",)
+PREDICT.leaves = ("scores",)

@@ -104,3 +104,4 @@ def check_data(params: Params, cast: Cast, me: str, schema: dict[str, str]) -> N
 
 
 SPLIT.data_checks.append(check_data)
+SPLIT.leaves = ("scores", "a network")

@@ -155,7 +155,7 @@ async def label_job(s: Session, inputs: StepInputs) -> StepOutputs:
     kept = _kept(inputs)
     head = await s.compute(_head, kept, json.loads(kept["nn_part"])["activation"])
     scores = await label(s, part, head)
-    keep = {"scores": scores, "rows": frame.rows, "task": kept["task"]}
+    keep = {"scores": scores, "rows": frame.rows, "part": frame.part, "task": kept["task"]}
     if s.params.label is not None:
         need_columns([s.params.label], frame.table.column_names, s.me)
         with told():
@@ -179,3 +179,5 @@ def check_data(params: Params, cast: Cast, me: str, schema: dict[str, str]) -> N
 
 
 PREDICT.data_checks.append(check_data)
+PREDICT.wants = ("a network",)
+PREDICT.leaves = ("scores",)

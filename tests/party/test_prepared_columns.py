@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from parley.protocols.kit import Sizes
-from parley.protocols.planned import check_rows, is_reshaped, sizes_at
+from parley.protocols.planned import check_needs, check_rows, is_reshaped, sizes_at
 from parley.wire.errors import ParleyError
 from parley.wire.jobspec import JobSpec
 
@@ -64,3 +64,25 @@ def test_rows_that_all_drew_together_are_not():
     check_rows(drawn({"a": sample("bank", "shop"), "scale": scale, "train": training("a", "scale")}))
     again = {"uses": "gbdt/predict", "roles": TRAINERS, "needs": ["align", "train"]}
     check_rows(drawn({"a": sample("bank", "shop"), "train": training("a"), "score": again}))
+
+
+@pytest.mark.parametrize(
+    ("uses", "wanted", "makers"),
+    [("evaluate", "scores", "gbdt/predict, gbdt/score, gbdt/vertical, linear/predict"),
+     ("linear/predict", "a linear model", "linear/vertical"), ("gbdt/explain", "a boosted model", "gbdt/vertical"),
+     ("nn/predict", "a network", "nn/split")],
+)  # fmt: skip
+def test_a_step_that_looks_for_what_nothing_it_needs_leaves_is_refused_before_it_runs(uses, wanted, makers):
+    def steps(before: str) -> JobSpec:
+        roles = {"label": "bank", "features": "shop"}
+        return drawn({
+            "fit": {"uses": before, "roles": roles, "with": {"label": "y"}},
+            "then": {"uses": uses, "needs": ["fit"], "roles": {"label": "bank"} if uses == "evaluate" else roles},
+        })  # fmt: skip
+
+    wrong = "linear/vertical" if uses != "linear/predict" else "gbdt/vertical"
+    with pytest.raises(ParleyError, match=f"looks for {wanted}") as e:
+        check_needs(steps(wrong))
+    assert (e.value.code, e.value.step) == ("bad_needs", "then")
+    assert makers in e.value.hint
+    check_needs(steps("gbdt/vertical" if uses == "evaluate" else makers))
