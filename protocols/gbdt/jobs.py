@@ -50,7 +50,7 @@ def _part(s: Session, inputs: StepInputs, before: Kept | None, *, label: bool) -
 
     After an earlier training these are its rows, its parts and its bins.
     """
-    given = inputs if before is None else StepInputs(inputs.table, {"before": before}, stored=inputs.stored)
+    given = inputs if before is None else replace(inputs, needs={"before": before})
     if given.table is None and given.stored is not None:
         return _outside(s, given, before, label=label)
     frame = frame_of(given, s.me)

@@ -10,6 +10,8 @@ Source: none; it is a concatenation.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from parley.protocols.frame import Frame, frame_of
@@ -34,7 +36,7 @@ def united(inputs: StepInputs, me: str) -> Frame:
     needs = {name: kept for name, kept in sorted(inputs.needs.items()) if "rows" in kept}
     if len(needs) != 2:
         raise ParleyError("bad_union", "A union needs exactly two steps with rows.", "Name both under `needs`.")
-    first, second = (frame_of(StepInputs(inputs.table, {n: kept}), me) for n, kept in needs.items())
+    first, second = (frame_of(replace(inputs, needs={n: kept}), me) for n, kept in needs.items())
     if first.pipeline.to_json() != second.pipeline.to_json():
         raise ParleyError("bad_union", "The two steps' columns were prepared in two ways.", "Unite, then prepare.")
     if np.intersect1d(first.rows, second.rows).size:

@@ -16,6 +16,7 @@ from parley.components.features.impute import fit_impute
 from parley.components.features.pipeline import Pipeline
 from parley.protocols.gbdt import tiles
 from parley.protocols.kit.stored import Stored
+from parley.protocols.prep import union
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "oracles"))
 
@@ -85,6 +86,29 @@ def test_the_model_is_the_one_of_the_whole_table(scheme, params, monkeypatch, tm
     given = {"trees": 3, "bins": 16, "scheme": scheme, **params}
     far = {p: stored(d, tmp_path, p) for p, d in inputs.items()}
     same(train(inputs, given), train(far, given))
+
+
+def test_going_on_takes_the_earlier_trainings_bins(monkeypatch, tmp_path):
+    use_plain(monkeypatch)
+    inputs = sides(mixed())
+    far = {p: stored(d, tmp_path, p) for p, d in inputs.items()}
+    params = {"trees": 2, "bins": 16, "scheme": "lattice"}
+    runs = []
+    for given in (inputs, far):
+        first = train(given, params)
+        more = {p: dataclasses.replace(d, needs={"first": first[p].keep}) for p, d in given.items()}
+        runs.append(train(more, {**params, "warm_start": True}))
+    same(*runs)
+
+
+def test_other_steps_read_the_whole_table(tmp_path):
+    whole = sides(mixed())["bureau"]
+    rows = whole.needs["align"]["rows"]
+    needs = {"a": {"rows": rows[:30], "count": 30}, "b": {"rows": rows[30:70], "count": 40}}
+    given = dataclasses.replace(whole, needs=needs)
+    far = stored(given, tmp_path, "bureau")
+    found, expected = (union.united(x, "bureau").table.to_pydict() for x in (far, given))
+    assert {k: list(map(str, v)) for k, v in found.items()} == {k: list(map(str, expected[k])) for k in found}
 
 
 @pytest.mark.parametrize("at_once", [1, 200_000])
