@@ -62,6 +62,11 @@ class Steps:
             self.threshold[chosen], self.true_positives[chosen], self.false_positives[chosen], self.rows[chosen]
         )
 
+    def of(self, score: Floats) -> Ints:
+        """(n,) the step of each of the rows that the steps were counted of."""
+        # Rows above a step's lowest score belong to it or to one before it.
+        return np.searchsorted(-self.threshold, -score, side="left").astype(np.int64)
+
     def called(self, threshold: float) -> tuple[float, float, float]:
         """(true positives, false positives, the cut) of rows with a score >= threshold, as far as the steps tell.
 

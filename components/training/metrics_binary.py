@@ -80,8 +80,7 @@ class Cells:
 
 def cells(y: Floats, score: Floats, w: Weights, s: Steps) -> Cells:
     """What the steps `s` of these rows hold."""
-    # Rows above a step's lowest score belong to it or to one before it.
-    at = np.searchsorted(-s.threshold, -score, side="left")
+    at = s.of(score)
     weight = np.bincount(at, weights=w, minlength=s.rows.size).astype(np.float64)
     held = np.where(weight > 0, weight, 1.0)
     mean = np.bincount(at, weights=w * score, minlength=s.rows.size) / held

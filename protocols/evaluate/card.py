@@ -5,9 +5,10 @@ good outcome, within limits; the submitter gets how the points are spread over b
 of all rows above it where labels were kept beside the scores.
 
 Submitter learns the distribution of the points; a band tells of at least `min_cell` rows, since rows are joined to
-cells by their points first, and a cell goes whole into one band. Nobody else learns anything.
-Not protected: a band's counts are exact; this table and that of an `evaluate` step of the same scores join rows each
-in its own way, so that together they can tell of fewer rows.
+cells by their scores first, and a cell goes whole into one band. Nobody else learns anything.
+Not protected: a band's counts are exact. An `evaluate` step of all rows of the same scores with the same `min_cell`
+has the same cells, so that both together tell of no fewer rows; one of other rows (a part of them, as `rows: each`
+measures) or with another `min_cell` joins them in its own way, and together they can.
 Source: Siddiqi, *Credit Risk Scorecards*, 2006; see `components.training.scorecard`.
 """
 
@@ -95,7 +96,7 @@ async def label(s: Session, scores: Floats, labels: Floats | None) -> tuple[Floa
         points = await s.compute(s.params.scaling().of_probability, scores)
         points = np.rint(points) if s.params.whole else points
         spread = await s.compute(
-            bands, points, labels, width=s.params.band, bad=s.params.bad, min_cell=s.params.min_cell
+            bands, points, labels, width=s.params.band, bad=s.params.bad, min_cell=s.params.min_cell, by=scores
         )
     return points, spread
 

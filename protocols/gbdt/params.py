@@ -47,7 +47,9 @@ class Params(BaseModel):
     or how much of it was observed, so that the model predicts what comes of one unit; predictions of the rows trained
     on are for their own exposure. `power` is Tweedie's, and `delta` the error, in the label's unit, from which huber,
     fair and log_cosh count by size rather than by square. `monotone` gives numeric features of a party a direction: 1,
-    and no score falls where the feature rises; -1, and none rises.
+    and no score falls where the feature rises; -1, and none rises. Of classes it binds each one's raw score, which its
+    probability need not follow, as probabilities do not change where all raw scores rise alike; so it takes a tree for
+    each class: one tree for all would give up every split at which a single class goes the other way, for no promise.
     `multi` grows one tree a round with a weight for each class, or a tree for each class.
     `goss` learns from the rows with large gradients and some of the others, which shows features parties which rows
     these are. `growth: leaf` parts the best leaf next until there are `leaves`; `depth` bounds it still, at 10 unless

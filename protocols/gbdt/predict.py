@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from parley.components.features import Binning
+from parley.components.training.objectives import LOG_LINK
 from parley.components.training.trees import Model, Tree
 from parley.protocols.frame import Frame, frame_of
 from parley.protocols.gbdt.course import Splits
-from parley.protocols.gbdt.data import label_values
+from parley.protocols.gbdt.data import label_values, positive_values
 from parley.protocols.gbdt.params import Params as TrainParams
 from parley.protocols.inputs import kept as kept_with
 from parley.protocols.inputs import need_columns, together, told
@@ -64,11 +65,14 @@ class Params(BaseModel):
     """`label` names a column of labels to keep beside the scores, where there is one; `positive` as in training.
 
     `trees` and `depth` bound the model: what it was trained with, at most (classes count as trees).
+    `exposure` is a column of the label party's, as in training: scores are for each row's own, and without it for one
+    unit.
     """
 
     model_config = ConfigDict(extra="forbid")
     label: str | None = None
     positive: str | int | None = None
+    exposure: str | None = None
     trees: int = Field(default=100, ge=1, le=200_000)
     depth: int = Field(default=6, ge=1, le=10)
 
@@ -97,11 +101,20 @@ PREDICT = Protocol(
 
 @dataclass(frozen=True)
 class Scorer:
-    """The label party's model, the parties in the order of its features, and its own bins (n, F0) of the rows."""
+    """The label party's model, the parties in the order of its features, and its own bins (n, F0) of the rows.
+
+    `offset` (n,) is added to the raw scores: the logarithms of the rows' exposure.
+    """
 
     model: Model
     order: tuple[str, ...]
     own: NDArray[np.uint16] = field(repr=False)
+    offset: NDArray[np.float64] | None = field(default=None, repr=False)
+
+    def start(self) -> NDArray[np.float64]:
+        """(n, K) raw scores before any tree, as training starts from."""
+        raw = np.tile(np.asarray(self.model.base_score, dtype=np.float64), (self.own.shape[0], 1))
+        return raw if self.offset is None else raw + self.offset[:, None]
 
     def tree_scores(self, tree: Tree, sides: dict[int, Mask]) -> NDArray[np.float64]:
         """(n, 1 or K) raw scores of one tree; `sides` holds (n,) who goes left for each split of another party."""
@@ -126,7 +139,7 @@ async def label(s: Session, scorer: Scorer) -> NDArray[np.float64]:
     for answer in answers:
         sides |= answer
     model = scorer.model
-    raw = np.tile(np.asarray(model.base_score), (scorer.own.shape[0], 1))
+    raw = scorer.start()
     trees = model.trees()
     for t, (columns, tree) in enumerate(trees):
         wanted = [i for i, n in enumerate(tree.nodes) if not n.is_leaf and n.feature >= scorer.own.shape[1]]
@@ -189,7 +202,8 @@ async def label_job(s: Session, inputs: StepInputs) -> StepOutputs:
     bins, frame = await s.compute(binned, s, inputs, kept)
     with told():
         model = Model.from_dict(json.loads(kept["model"]))
-    scores = await label(s, Scorer(model, tuple(kept["order"]), bins))
+    offset = kept_offset(s, frame.table, model)
+    scores = await label(s, Scorer(model, tuple(kept["order"]), bins, offset))
     keep = {"scores": scores, "rows": frame.rows, "part": frame.part, "task": kept["task"]}
     if s.params.label is not None:
         keep["labels"] = kept_labels(s, frame.table, model)
@@ -201,6 +215,22 @@ def kept_labels(s: Session, table: Any, model: Model) -> NDArray[np.float64]:
     need_columns([s.params.label], table.column_names, s.me)
     with told():
         return label_values(table.column(s.params.label), _as_trained(s.params, model))
+
+
+def kept_offset(s: Session, table: Any, model: Model) -> NDArray[np.float64] | None:
+    """(n,) logarithms of the aligned rows' exposure, where one was named.
+
+    ParleyError "unknown_column", "bad_weights", or "bad_parameters" for a model whose scores no exposure multiplies.
+    """
+    if s.params.exposure is None:
+        return None
+    if model.objective.loss not in LOG_LINK:
+        raise ParleyError(
+            "bad_parameters", "exposure goes with models of poisson, gamma and tweedie.", "Leave exposure out."
+        )
+    need_columns([s.params.exposure], table.column_names, s.me)
+    with told():
+        return np.log(positive_values(table.column(s.params.exposure), "the exposure", zero=False))
 
 
 def _as_trained(params: Any, model: Model) -> TrainParams:
@@ -219,12 +249,12 @@ async def features_job(s: Session, inputs: StepInputs) -> StepOutputs:
     return StepOutputs()
 
 
-def needs_label(params: Any, cast: Cast, me: str, schema: dict[str, str]) -> None:
-    """ParleyError "unknown_column" where the label party lacks the labels to keep."""
-    if params.label is not None and me in cast["label"]:
-        need_columns([params.label], schema, me)
+def needs_named(params: Any, cast: Cast, me: str, schema: dict[str, str]) -> None:
+    """ParleyError "unknown_column" where the label party lacks the labels to keep, or the exposure."""
+    if me in cast["label"]:
+        need_columns([c for c in (params.label, params.exposure) if c is not None], schema, me)
 
 
-PREDICT.data_checks.append(needs_label)
+PREDICT.data_checks.append(needs_named)
 PREDICT.wants = ("a boosted model",)
 PREDICT.leaves = ("scores",)

@@ -8,7 +8,7 @@ import numpy as np
 
 from parley.components.training.trees import Model
 from parley.protocols.gbdt.course import Splits
-from parley.protocols.gbdt.predict import Scorer, binned, kept_labels, kept_model, needs_label
+from parley.protocols.gbdt.predict import Scorer, binned, kept_labels, kept_model, kept_offset, needs_named
 from parley.protocols.gbdt.predict_score import SCORE, features, label
 from parley.protocols.inputs import told
 from parley.protocols.kit import Session, StepInputs, StepOutputs
@@ -21,7 +21,8 @@ async def label_job(s: Session, inputs: StepInputs) -> StepOutputs:
     bins, frame = await s.compute(binned, s, inputs, kept)
     with told():
         model = Model.from_dict(json.loads(kept["model"]))
-    scores = await label(s, Scorer(model, tuple(kept["order"]), bins))
+    offset = kept_offset(s, frame.table, model)
+    scores = await label(s, Scorer(model, tuple(kept["order"]), bins, offset))
     keep = {
         "scores": model.objective.predict(scores.raw),
         "rows": frame.rows,
@@ -43,6 +44,6 @@ async def features_job(s: Session, inputs: StepInputs) -> StepOutputs:
     return StepOutputs()
 
 
-SCORE.data_checks.append(needs_label)
+SCORE.data_checks.append(needs_named)
 SCORE.wants = ("a boosted model",)
 SCORE.leaves = ("scores",)

@@ -73,12 +73,15 @@ class Params(BaseModel):
     `trees` and `depth` bound the model: what it was trained with, at most (classes count as trees). `scale_bits`: a
     score's steps are 2^-scale_bits of the largest coefficient; each tree's leaves are rounded to them, and coarse steps
     keep a score from telling the ways that a row took.
+    `exposure` is a column of the label party's, as in training: scores are for each row's own, and without it for one
+    unit.
     `statistical_bits` and `packed` as in training, for the lattice.
     """
 
     model_config = ConfigDict(extra="forbid")
     label: str | None = None
     positive: str | int | None = None
+    exposure: str | None = None
     trees: int = Field(default=100, ge=1, le=200_000)
     depth: int = Field(default=6, ge=1, le=10)
     scheme: Literal["paillier", "lattice"] = "paillier"
@@ -275,7 +278,7 @@ async def label(s: Session, scorer: Scorer) -> Scores:
             work.total = (await s.compute(terms.coefficients, scorer.own))[1]
     finally:
         key.close()
-    raw = np.asarray(model.base_score) + np.ldexp(work.total.astype(np.float64), -terms.shift)
+    raw = scorer.start() + np.ldexp(work.total.astype(np.float64), -terms.shift)
     return Scores(raw, float(np.ldexp(1.0, -terms.shift)), key.describe())
 
 

@@ -15,7 +15,9 @@ from parley.components.errors import DataError
 from parley.components.training.objectives import Objective, fitted
 from parley.protocols.gbdt.jobs import VERTICAL
 from parley.protocols.gbdt.messages import Shape
-from parley.protocols.kit import Cast
+from parley.protocols.gbdt.predict import PREDICT
+from parley.protocols.gbdt.predict_jobs import SCORE
+from parley.protocols.kit import Cast, StepInputs, run_local
 from parley.protocols.kit.local import Setting
 from parley.wire.errors import ParleyError
 
@@ -67,6 +69,50 @@ def test_counts_and_amounts_grow_the_oracles_trees(name):
     raw = oracle.fit(bins, y)
     assert same_trees(model_of(run), oracle) > 9
     np.testing.assert_allclose(run["bank"].keep["scores"], np.exp(raw), rtol=1e-6)
+
+
+def rescored(protocol, inputs, trained, **params):
+    given = {p: StepInputs(d.table, {"train": trained[p].keep, **d.needs}) for p, d in inputs.items()}
+    return run_local(protocol, CAST, given, {"trees": 3, **params})["bank"].keep
+
+
+@pytest.mark.parametrize("protocol", [PREDICT, SCORE], ids=lambda p: p.name)
+@pytest.mark.parametrize("objective", ["poisson", "tweedie"])
+def test_scores_are_for_a_rows_own_exposure_or_for_one_unit(protocol, objective):
+    table = with_target(visits(), "y").slice(0, 900)
+    inputs, _ = sides(table)
+    params = {"trees": 3, "bins": 16, "objective": objective, "exposure": "years"}
+    trained = train(inputs, {**params, "exclude": {"bank": ["w", "claim", "cost"]}})
+    years = table.column("years").to_numpy()[:, None]
+    coarse = {"scale_bits": 32} if protocol is SCORE else {}
+    own = rescored(protocol, inputs, trained, exposure="years", **coarse)["scores"]
+    unit = rescored(protocol, inputs, trained, **coarse)["scores"]
+    np.testing.assert_allclose(own, trained["bank"].keep["scores"], rtol=1e-6)
+    np.testing.assert_allclose(own / years, unit, rtol=1e-12)
+    assert np.ptp(own / unit) > 1  # the exposure is there to be seen
+
+
+@pytest.mark.parametrize("protocol", [PREDICT, SCORE], ids=lambda p: p.name)
+def test_an_exposure_that_cannot_be_is_refused_before_anything_is_sent(protocol):
+    table = with_target(visits(), "y").slice(0, 300)
+    none = table.set_column(table.column_names.index("years"), "years", pa.array(np.zeros(300)))
+    inputs, _ = sides(table)
+    empty, _ = sides(none)
+    counts = train(inputs, {"trees": 2, "objective": "poisson"})
+    plain_ = train(inputs, {"trees": 2, "objective": "regression"})
+    for data, trained, column, code in (
+        (empty, counts, "years", "bad_weights"),
+        (inputs, counts, "year", "unknown_column"),
+        (inputs, plain_, "years", "bad_parameters"),
+    ):
+        with pytest.raises(ParleyError) as e:
+            rescored(protocol, data, trained, exposure=column)
+        assert (e.value.code, e.value.party) == (code, "bank")
+    (check,) = protocol.data_checks
+    with pytest.raises(ParleyError) as e:
+        check(protocol.params(exposure="year"), CAST, "bank", {"years": "double"})
+    assert e.value.code == "unknown_column"
+    check(protocol.params(exposure="year"), CAST, "bureau", {})
 
 
 @pytest.mark.parametrize(("loss", "delta"), [("huber", 2.0), ("fair", 3.0), ("log_cosh", 4.0)])

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from parley.components.training.curves import counted
+from parley.components.training.metrics_points import bands
 from parley.protocols.evaluate.card import CARD
 from parley.protocols.kit import Cast, StepInputs, StepOutputs, run_local
 from parley.wire.errors import ParleyError
@@ -50,6 +52,26 @@ def test_the_submitter_gets_bands_and_no_row() -> None:
     unlabelled = run({k: v for k, v in KEPT.items() if k != "labels"})
     assert {b["bad_rate"] for b in unlabelled.result["points"]} == {None}
     assert "labels" not in unlabelled.keep
+
+
+def borders(table: list[dict[str, Any]], bad: int) -> set[int]:
+    """How many rows lie at or above each border between bands, counted from the greatest score."""
+    rows = [b["rows"] for b in table]  # the highest points first, which for bad = 1 are the lowest scores
+    return set(np.cumsum(rows[::-1] if bad == 1 else rows).tolist())
+
+
+@pytest.mark.parametrize("bad", [0, 1])
+@pytest.mark.parametrize("min_cell", [1, 10, 37])
+def test_bands_are_made_of_the_cells_that_an_evaluation_tells_of(bad: int, min_cell: int) -> None:
+    cells = set(counted(LABELS, P).coarse(min_cell).rows.tolist())
+    done = run(band=7, bad=bad, min_cell=min_cell)
+    assert len(done.result["points"]) > 5
+    assert borders(done.result["points"], bad) <= cells
+    low = int(done.keep["points"].min() // 7)
+    assert done.result["points"][-1]["from"] == low * 7
+    if min_cell > 1:  # joined by their points, rows lie otherwise: what this test is there to see
+        apart = bands(done.keep["points"], LABELS, width=7, bad=bad, min_cell=min_cell)
+        assert not borders(apart, bad) <= cells
 
 
 @pytest.mark.parametrize(
