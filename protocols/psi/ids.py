@@ -243,6 +243,16 @@ def _usable(parts: list[pa.ChunkedArray], names: tuple[str, ...]) -> pa.ChunkedA
     return pc.binary_join_element_wise(*pieces, "")
 
 
+# ---------------------------------------------------------------- places of common ids
+
+
+def repeats(places: Ints, n: int) -> bool:
+    """Whether one of the places (k,), each from 0 to n - 1, occurs twice."""
+    seen = np.zeros(n, dtype=np.bool_)
+    seen[places] = True
+    return int(np.count_nonzero(seen)) != places.size
+
+
 # ---------------------------------------------------------------- blinded ids
 
 

@@ -69,7 +69,7 @@ from parley.protocols.kit import (
     message,
 )
 from parley.protocols.psi import floor
-from parley.protocols.psi.ids import IdColumn, KeyParams, duplicates_of
+from parley.protocols.psi.ids import IdColumn, KeyParams, duplicates_of, repeats
 from parley.protocols.psi.jobs import bind
 from parley.wire.canonical import canonical, digest
 from parley.wire.errors import ParleyError
@@ -422,7 +422,7 @@ async def _told_positions(s: Session, peer: str, count: int, ids: int) -> NDArra
     chunks = [chunk.positions async for chunk in s.stream(peer, Common)]
     positions = np.concatenate([np.empty(0, dtype=np.uint32), *chunks]).astype(np.int64)
     once = duplicates_of(s.params, peer, s.cast) != "all"
-    if positions.size != count or np.any(positions >= ids) or (once and np.unique(positions).size != count):
+    if positions.size != count or np.any(positions >= ids) or (once and repeats(positions, ids)):
         raise _wrong(s, peer, "named positions that do not exist or repeat")
     return positions
 
