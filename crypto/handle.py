@@ -34,6 +34,11 @@ class Handle:
         self._secrets.append(array)
         return array
 
+    def _forget(self, array: NDArray[Any]) -> None:
+        """Overwrite a secret before the rest."""
+        wipe(array)
+        self._secrets = [held for held in self._secrets if held is not array]
+
     def _open(self) -> None:
         if self._closed:
             raise CryptoError("closed", "this object has been closed and holds nothing any more")

@@ -91,7 +91,7 @@ class Source(ABC):
         """
         while True:
             keys = np.frombuffer(self.bytes(8 * n), dtype="<u8")
-            order = np.argsort(keys, kind="stable")
+            order = np.argsort(keys)  # need not be stable: what has equal keys is drawn again
             ranked = keys[order]
             if not bool(np.any(ranked[1:] == ranked[:-1])):
                 return order.astype(np.int64, copy=False)

@@ -73,13 +73,17 @@ def _elements(keys: Keys, trees: int) -> Words:
 
 
 class VoleSender(Handle):
-    """Draws delta and gets B. `reply`, then `sums`, each once and in this order."""
+    """Draws delta and gets B. `reply`, then `sums`, then `finish`, each once and in this order.
+
+    The receiver needs the sums alone, so that both sides can compress at the same time.
+    """
 
     def __init__(self, plan: Plan, context: bytes, rng: Rng | None = None) -> None:
         super().__init__()
         self._plan, self._context, self._rng = plan, bytes(context), rng or Rng()
         self._delta = self._keep(np.frombuffer(self._rng.bytes(16), np.uint64).copy())
         self._keys: Keys | None = None
+        self._leaves: Bytes | None = None
         self._b: Words | None = None
 
     @property
@@ -90,7 +94,7 @@ class VoleSender(Handle):
 
     @property
     def b(self) -> Words:
-        """(count, 2), once `sums` has been called; CryptoError "out_of_order" before."""
+        """(count, 2), once `finish` has been called; CryptoError "out_of_order" before."""
         self._open()
         if self._b is None:
             raise CryptoError("out_of_order", "the correlation is not there yet")
@@ -111,7 +115,7 @@ class VoleSender(Handle):
     def sums(self, corrections: Corrections) -> Sums:
         """What opens the receiver's trees; CryptoError "bad_shape", "out_of_order"."""
         self._open()
-        if self._keys is None or self._b is not None:
+        if self._keys is None or self._b is not None or self._leaves is not None:
             raise CryptoError("out_of_order", "corrections follow the reply, once")
         plan, given = self._plan, corrections.elements
         if given.shape != (WIDTH, plan.trees) or given.dtype != np.uint64:
@@ -135,10 +139,22 @@ class VoleSender(Handle):
         leaves, sides, totals = _native.trees_grow(_public(b"trees", self._context), roots, plan.levels)
         sides ^= pads.reshape(sides.shape)
         totals ^= base.view(np.uint8)
+        self._leaves = self._keep(leaves)
+        wipe(roots, pads, base)
+        return Sums(sides, totals)
+
+    def finish(self) -> None:
+        """Compress the leaves; B is there afterwards. CryptoError "out_of_order"."""
+        self._open()
+        plan, leaves = self._plan, self._leaves
+        if plan.levels == 0 and self._b is not None:
+            return  # without trees the small correlation is all there is
+        if leaves is None:
+            raise CryptoError("out_of_order", "leaves are compressed once, after the sums")
         seed = _public(b"code", self._context)[:16]
         self._b = self._keep(_native.code_encode(leaves, plan.count, plan.profile.weight, seed))
-        wipe(roots, leaves, pads, base)
-        return Sums(sides, totals)
+        self._forget(leaves)
+        self._leaves = None
 
 
 class VoleReceiver(Handle):

@@ -40,14 +40,18 @@ def tag_bytes(n: int, m: int) -> int:
     return max(MIN_TAG, -(-bits // 8))
 
 
-def masked_store(form: Shape, keys: Keys, a: Words) -> Words:
-    """P' (slots,) for the receiver's distinct keys (n, 4) and its A (slots,), which masks every slot.
+def store(form: Shape, keys: Keys) -> Words:
+    """P (slots,) for the receiver's distinct keys (n, 4), a secret until it is masked: its free slots are zero.
 
     CryptoError "overload", "duplicate_key": the run is over, with that set, for good.
     """
-    if a.shape != (form.slots,):
+    return okvs.encode(form, keys, np.ascontiguousarray(keys[:, 3]), np.zeros(form.slots, np.uint64))
+
+
+def masked(form: Shape, table: Words, a: Words) -> Words:
+    """P' (slots,): the receiver's store P under its A (slots,), which masks every slot; takes the place of P."""
+    if a.shape != (form.slots,) or table.shape != (form.slots,):
         raise CryptoError("bad_shape", "one element of A for each slot")
-    table = okvs.encode(form, keys, np.ascontiguousarray(keys[:, 3]), np.zeros(form.slots, np.uint64))
     table ^= a
     return table
 

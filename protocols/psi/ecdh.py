@@ -70,7 +70,7 @@ from parley.protocols.psi.blinding import (
     tags_of,
     wrong,
 )
-from parley.protocols.psi.ids import IdColumn, KeyParams, duplicates_of, matches
+from parley.protocols.psi.ids import IdColumn, KeyParams, duplicates_of, matches, repeats
 from parley.protocols.psi.jobs import bind
 
 Indices = Annotated[NDArray[np.uint32], array("n", dtype="uint32")]
@@ -235,7 +235,7 @@ async def _told_positions(s: Session, peer: str, count: int, ids: int) -> NDArra
     chunks = [chunk.positions async for chunk in s.stream(peer, Common)]
     positions = np.concatenate([np.empty(0, dtype=np.uint32), *chunks]).astype(np.int64)
     once = duplicates_of(s.params, peer, s.cast) != "all"
-    if positions.size != count or np.any(positions >= ids) or (once and np.unique(positions).size != count):
+    if positions.size != count or np.any(positions >= ids) or (once and repeats(positions, ids)):
         raise wrong(peer, "named positions that do not exist or repeat")
     return positions
 

@@ -64,7 +64,7 @@ from parley.protocols.kit import (
     message,
 )
 from parley.protocols.psi.columns import check_keys, column_of
-from parley.protocols.psi.ids import IdColumn, KeyParams, matches
+from parley.protocols.psi.ids import IdColumn, KeyParams, matches, repeats
 from parley.protocols.psi.points import (
     Indices,
     Ints,
@@ -268,7 +268,7 @@ async def _tell(s: Session, peer: str, positions: Ints) -> None:
 async def _told(s: Session, peer: str, count: int, size: int) -> Ints:
     parts = [chunk.positions async for chunk in s.stream(peer, Trace)]
     positions = np.concatenate([np.empty(0, dtype=np.uint32), *parts]).astype(np.int64)
-    if positions.size != count or np.any(positions >= size) or np.unique(positions).size != count:
+    if positions.size != count or np.any(positions >= size) or repeats(positions, size):
         raise wrong(peer, "named positions that do not exist or repeat")
     return positions
 

@@ -42,6 +42,7 @@ Source: Raghuraman, Rindal 2022; Rindal, Schoppmann 2021; parley.crypto.vole and
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ from parley.protocols.kit import (
     message,
 )
 from parley.protocols.psi import floor
-from parley.protocols.psi.ids import IdColumn, KeyParams, duplicates_of
+from parley.protocols.psi.ids import IdColumn, KeyParams, duplicates_of, repeats
 from parley.protocols.psi.jobs import bind
 from parley.wire.canonical import canonical, digest
 from parley.wire.errors import ParleyError
@@ -289,8 +290,8 @@ async def receiver(s: Session, column: IdColumn) -> Found:
     agreed = _agreed(s, len(column), answer.count, share, answer.share.tobytes())
     with await s.compute(correlation.VoleReceiver, agreed.plan, agreed.context, s.rng) as vole:
         await s.send(peer, Start(_array(share), _array(vole.offer)))
-        await _correlate(s, peer, vole)
-        found = await _look_up(s, peer, column, agreed, vole, answer.count)
+        keys, table = await _stored(s, peer, column, agreed, vole)
+        found = await _look_up(s, peer, agreed, keys, table, vole, answer.count)
     common = np.flatnonzero(found >= 0)
     which, places = column.spread(common)
     # A fresh secret order, so that the common one tells nothing about anybody's own.
@@ -302,6 +303,27 @@ async def receiver(s: Session, column: IdColumn) -> Found:
         records = found[common[which[shuffled]]].astype(np.uint32)
         await _put_all(s, peer, Common, lambda a, b: Common(records[a:b]), records.size)
     return Found(outcome, places[shuffled])
+
+
+async def _stored(
+    s: Session, peer: str, column: IdColumn, agreed: Agreed, vole: correlation.VoleReceiver
+) -> tuple[okvs.Keys, NDArray[np.uint64]]:
+    """This party's keys and the store of them, made beside the correlation, which is there afterwards."""
+
+    def store() -> tuple[okvs.Keys, NDArray[np.uint64]]:
+        keys = _keys(column, agreed.salt)
+        return keys, evaluation.store(agreed.form, keys)
+
+    async def made() -> tuple[okvs.Keys, NDArray[np.uint64]]:
+        with told():
+            return await s.compute(store)
+
+    making = asyncio.ensure_future(made())
+    try:
+        await _correlate(s, peer, vole)
+        return await making
+    finally:
+        making.cancel()
 
 
 async def _correlate(s: Session, peer: str, vole: correlation.VoleReceiver) -> None:
@@ -316,12 +338,16 @@ async def _correlate(s: Session, peer: str, vole: correlation.VoleReceiver) -> N
 
 
 async def _look_up(
-    s: Session, peer: str, column: IdColumn, agreed: Agreed, vole: correlation.VoleReceiver, count: int
+    s: Session,
+    peer: str,
+    agreed: Agreed,
+    keys: okvs.Keys,
+    table: NDArray[np.uint64],
+    vole: correlation.VoleReceiver,
+    count: int,
 ) -> NDArray[np.int64]:
-    """(n,) for each of this party's ids its place among the sender's tags, or -1."""
-    keys = await s.compute(_keys, column, agreed.salt)
-    with told():
-        masked = await s.compute(evaluation.masked_store, agreed.form, keys, vole.a)
+    """(n,) for each of this party's keys its place among the sender's tags, or -1."""
+    masked = await s.compute(evaluation.masked, agreed.form, table, vole.a)
     await _put_all(s, peer, Masked, lambda a, b: Masked(masked[a:b]), masked.size)
     s.progress(2, 3, "store")
     chunks = [chunk.tags async for chunk in s.stream(peer, Tags, size=agreed.tag)]
@@ -359,6 +385,7 @@ async def sender(s: Session, column: IdColumn) -> Found:
         with told(peer):
             sums = await s.compute(vole.sums, correlation.Corrections(corrections.elements, corrections.choices))
         await s.send(peer, Trees(sums.sides, sums.totals))
+        await s.compute(vole.finish)
         s.progress(1, 3, "correlation")
         order = await _tag(s, peer, column, agreed, vole)
     closing = await s.recv(peer, Closing)
@@ -395,7 +422,7 @@ async def _told_positions(s: Session, peer: str, count: int, ids: int) -> NDArra
     chunks = [chunk.positions async for chunk in s.stream(peer, Common)]
     positions = np.concatenate([np.empty(0, dtype=np.uint32), *chunks]).astype(np.int64)
     once = duplicates_of(s.params, peer, s.cast) != "all"
-    if positions.size != count or np.any(positions >= ids) or (once and np.unique(positions).size != count):
+    if positions.size != count or np.any(positions >= ids) or (once and repeats(positions, ids)):
         raise _wrong(s, peer, "named positions that do not exist or repeat")
     return positions
 

@@ -47,10 +47,11 @@ class Run:
         if broken == "delta":
             sender.delta[:] = 0
         receiver.finish(sender.sums(receiver.correct(sender.reply(receiver.offer))))
+        sender.finish()
         if broken == "mask":
             receiver.a[:] = 0
         self.size = ev.tag_bytes(len(x), len(y))
-        self.masked = ev.masked_store(self.form, self.ours, receiver.a)
+        self.masked = ev.masked(self.form, ev.store(self.form, self.ours), receiver.a)
         self.table = ev.evaluator(self.form, sender.b, self.masked, sender.delta)
         self.order = ev.secret_order(len(y), rng)
         self.told = ev.tags(self.form, self.theirs, self.table, sender.delta, self.order, self.context, self.size)
@@ -126,7 +127,8 @@ def test_what_the_sender_sees_is_as_uniform_for_any_set():
     runs = [Run(s, [b"q"], seed=k) for k, s in enumerate((x, other))]
     assert runs[0].plan == runs[1].plan
     assert chi_square(runs[0].masked ^ runs[1].masked) < ALARM
-    again = ev.masked_store(runs[0].form, okvs.keys_of(Ids.from_list(other), runs[0].salt), runs[0].receiver.a)
+    store = ev.store(runs[0].form, okvs.keys_of(Ids.from_list(other), runs[0].salt))
+    again = ev.masked(runs[0].form, store, runs[0].receiver.a)
     assert chi_square(runs[0].masked ^ again) > ALARM
 
 
@@ -184,7 +186,7 @@ def test_duplicates_end_the_run():
     form = okvs.shape(3)
     keys = okvs.keys_of(Ids.from_list([b"a", b"b", b"a"]), bytes(16))
     with pytest.raises(CryptoError) as e:
-        ev.masked_store(form, keys, np.zeros(form.slots, np.uint64))
+        ev.store(form, keys)
     assert e.value.code == "duplicate_key"
 
 
@@ -207,7 +209,7 @@ def test_matching_is_exact_for_every_length():
 def test_wrong_shapes_are_refused():
     run = Run(*SETS["some"])
     for bad in (
-        lambda: ev.masked_store(run.form, run.ours, run.receiver.a[1:]),
+        lambda: ev.masked(run.form, run.masked, run.receiver.a[1:]),
         lambda: ev.evaluator(run.form, run.receiver.c, run.masked[1:], np.zeros(2, np.uint64)),
         lambda: ev.tags(run.form, run.theirs, run.table, np.zeros(2, np.uint64), run.order[1:], run.context, 8),
         lambda: ev.own_tags(run.form, run.ours, run.receiver.c, run.context, 7),

@@ -44,6 +44,7 @@ def correlate(p: Plan, seed: int | None = None) -> tuple[VoleSender, VoleReceive
     corrections = receiver.correct(sender.reply(receiver.offer))
     sums = sender.sums(corrections)
     receiver.finish(sums)
+    sender.finish()
     return sender, receiver, corrections, sums
 
 
@@ -321,6 +322,8 @@ def test_order_and_shapes_are_checked():
     empty = Sums(np.empty((0, 0, 2, 16), np.uint8), np.empty((0, 16), np.uint8))
     with pytest.raises(CryptoError, match="out_of_order"):
         receiver.finish(empty)
+    with pytest.raises(CryptoError, match="out_of_order"):
+        sender.finish()
     replies = sender.reply(receiver.offer)
     with pytest.raises(CryptoError, match="out_of_order"):
         sender.reply(receiver.offer)
@@ -341,7 +344,13 @@ def test_order_and_shapes_are_checked():
         with pytest.raises(CryptoError, match="bad_shape"):
             receiver.finish(wrong)
     receiver.finish(sums)
+    with pytest.raises(CryptoError, match="out_of_order"):
+        _ = sender.b
+    sender.finish()
     assert holds(sender, receiver)
+    for again in (sender.finish, lambda: sender.sums(good)):
+        with pytest.raises(CryptoError, match="out_of_order"):
+            again()
 
 
 def test_closing_wipes_and_handles_are_not_serialised():
