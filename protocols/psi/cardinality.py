@@ -47,26 +47,26 @@ from parley.protocols.kit import (
     StepOutputs,
     message,
 )
+from parley.protocols.psi.blinding import PointsMessage, checked, hashed, messages_for, multiplied, put_points, wrong
 from parley.protocols.psi.columns import check_keys, column_of
 from parley.protocols.psi.ids import IdColumn, KeyParams, matches
-from parley.protocols.psi.points import PointRows, checked, chunks, hashed, multiplied, put_points, wrong
 
 DST = b"parley.psi.cardinality/1-ristretto255_XMD:SHA-512_R255MAP_RO_"
 Outcome = Literal["ok", "below_floor"]
 
 
 @message("psi.cardinality.blinded/1")
-class Blinded(PointRows):
+class Blinded(PointsMessage):
     pass
 
 
 @message("psi.cardinality.double/1")
-class Double(PointRows):
+class Double(PointsMessage):
     pass
 
 
 @message("psi.cardinality.theirs/1")
-class Theirs(PointRows):
+class Theirs(PointsMessage):
     pass
 
 
@@ -86,9 +86,9 @@ def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
     (receiver,), (sender,) = cast["receiver"], cast["sender"]
     n, m = (sizes.rows.get(p, 0) for p in (receiver, sender))
     flows = [
-        Flow(Blinded.TAG, receiver, sender, chunks(n), 32 * n),
-        Flow(Double.TAG, sender, receiver, chunks(n), 32 * n),
-        Flow(Theirs.TAG, sender, receiver, chunks(m), 32 * m),
+        Flow(Blinded.TAG, receiver, sender, messages_for(n), 32 * n),
+        Flow(Double.TAG, sender, receiver, messages_for(n), 32 * n),
+        Flow(Theirs.TAG, sender, receiver, messages_for(m), 32 * m),
     ]
     return flows if params.floor is None else [*flows, Flow(Closing.TAG, receiver, sender, 1, 16)]
 

@@ -94,7 +94,7 @@ async def answered(s: Session, peer: str, column: IdColumn) -> bool:
     with told(peer):
         async for points in points_of(s, peer, Probe):
             chunks.append(tags_of(await s.compute(curve.multiply, points, key)))
-    double = joined(chunks)
+    double = joined(chunks, 12)
     double = double[s.rng.permutation(len(double))]
     await put_all(s, peer, ProbeDouble, lambda a, b: ProbeDouble(double[a:b]), len(double))
     await send_hashed(s, peer, ProbeTheirs, column, s.rng.permutation(len(column)), key)

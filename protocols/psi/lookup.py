@@ -58,20 +58,20 @@ from parley.protocols.kit import (
     message,
 )
 from parley.protocols.psi import payload
-from parley.protocols.psi.columns import check_keys, column_of, column_of_all
-from parley.protocols.psi.ids import IdColumn, KeyParams
-from parley.protocols.psi.points import (
+from parley.protocols.psi.blinding import (
     Ints,
-    PointRows,
+    PointsMessage,
     as_ids,
     checked,
-    chunks,
     hashed,
+    messages_for,
     multiplied,
     put_all,
     put_points,
     wrong,
 )
+from parley.protocols.psi.columns import check_keys, column_of, column_of_all
+from parley.protocols.psi.ids import IdColumn, KeyParams
 from parley.wire.canonical import canonical, digest
 from parley.wire.errors import ParleyError
 
@@ -111,12 +111,12 @@ class Rows(Message):
 
 
 @message("psi.lookup.query/1")
-class Query(PointRows):
+class Query(PointsMessage):
     pass
 
 
 @message("psi.lookup.answer/1")
-class Answer(PointRows):
+class Answer(PointsMessage):
     pass
 
 
@@ -140,8 +140,8 @@ def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
         Flow(Opening.TAG, receiver, sender, 1, TAG),
         Flow(Offer.TAG, sender, receiver, 1, 64 + 24 * len(params.columns)),
         Flow(Rows.TAG, sender, receiver, -(-m * size // MEGABYTE) + 2, size * m),
-        Flow(Query.TAG, receiver, sender, chunks(n), 32 * n),
-        Flow(Answer.TAG, sender, receiver, chunks(n), 32 * n),
+        Flow(Query.TAG, receiver, sender, messages_for(n), 32 * n),
+        Flow(Answer.TAG, sender, receiver, messages_for(n), 32 * n),
     ]
 
 

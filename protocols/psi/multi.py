@@ -63,21 +63,21 @@ from parley.protocols.kit import (
     array,
     message,
 )
-from parley.protocols.psi.columns import check_keys, column_of
-from parley.protocols.psi.ids import IdColumn, KeyParams, matches, repeats
-from parley.protocols.psi.points import (
+from parley.protocols.psi.blinding import (
     Indices,
     Ints,
-    PointRows,
     Points,
+    PointsMessage,
     as_ids,
-    chunks,
     hashed,
+    messages_for,
     multiplied,
     put_all,
     put_points,
     wrong,
 )
+from parley.protocols.psi.columns import check_keys, column_of
+from parley.protocols.psi.ids import IdColumn, KeyParams, matches, repeats
 from parley.wire.canonical import digest
 from parley.wire.errors import ParleyError
 
@@ -94,7 +94,7 @@ class Pair(Message):
 
 
 @message("psi.multi.ring/1")
-class Ring(PointRows):
+class Ring(PointsMessage):
     pass
 
 
@@ -139,14 +139,14 @@ def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
     for i, me in enumerate(names):
         after = (i + 1) % k
         sent = [n[j] for j in range(k) if j != after]
-        flows.append(Flow(Ring.TAG, me, names[after], sum(map(chunks, sent)), 32 * sum(sent)))
-        flows.append(Flow(Trace.TAG, me, names[i - 1], (k - 1) * chunks(least), 4 * least * (k - 1)))
+        flows.append(Flow(Ring.TAG, me, names[after], sum(map(messages_for, sent)), 32 * sum(sent)))
+        flows.append(Flow(Trace.TAG, me, names[i - 1], (k - 1) * messages_for(least), 4 * least * (k - 1)))
         flows += [Flow(Pair.TAG, me, other, 1, okvs.SALT) for other in names[i + 1 :]]
         if i > 0:
             slots = okvs.shape(n[after]).slots + okvs.shape(0).dense
             flows.append(Flow(Hint.TAG, me, names[0], -(-slots // WORDS) + 1, 8 * slots))
             flows.append(Flow(Closing.TAG, names[0], me, 1, 32))
-            flows.append(Flow(Common.TAG, names[0], me, chunks(least), 32 * least))
+            flows.append(Flow(Common.TAG, names[0], me, messages_for(least), 32 * least))
     return flows
 
 

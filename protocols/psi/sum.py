@@ -63,20 +63,20 @@ from parley.protocols.kit import (
     array,
     message,
 )
-from parley.protocols.psi.columns import check_keys, column_of, column_of_all
-from parley.protocols.psi.ids import IdColumn, KeyParams, matches
-from parley.protocols.psi.points import (
+from parley.protocols.psi.blinding import (
     Ints,
-    PointRows,
     Points,
+    PointsMessage,
     checked,
-    chunks,
     hashed,
     joined,
+    messages_for,
     multiplied,
     put_points,
     wrong,
 )
+from parley.protocols.psi.columns import check_keys, column_of, column_of_all
+from parley.protocols.psi.ids import IdColumn, KeyParams, matches
 from parley.protocols.psi.values import SUM_BITS, added, bits_of, fixed_point
 from parley.wire.errors import ParleyError
 
@@ -88,12 +88,12 @@ Outcome = Literal["ok", "below_floor"]
 
 
 @message("psi.sum.blinded/1")
-class Blinded(PointRows):
+class Blinded(PointsMessage):
     pass
 
 
 @message("psi.sum.double/1")
-class Double(PointRows):
+class Double(PointsMessage):
     pass
 
 
@@ -174,8 +174,8 @@ def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
     (receiver,), (sender,) = cast["receiver"], cast["sender"]
     n, m, size = sizes.rows.get(receiver, 0), sizes.rows.get(sender, 0), params.key_bits // 4
     flows = [
-        Flow(Blinded.TAG, receiver, sender, chunks(n), 32 * n),
-        Flow(Double.TAG, sender, receiver, chunks(n), 32 * n),
+        Flow(Blinded.TAG, receiver, sender, messages_for(n), 32 * n),
+        Flow(Double.TAG, sender, receiver, messages_for(n), 32 * n),
         Flow(Key.TAG, sender, receiver, 1, params.key_bits // 8 + 16),
         Flow(Pairs.TAG, sender, receiver, -(-m // CHUNK) + 1, (32 + size) * m),
     ]

@@ -19,7 +19,7 @@ from parley.crypto.ahe.base import Layout
 from parley.protocols.kit import Cast, StepInputs, run_local
 from parley.protocols.kit import conformance as c
 from parley.protocols.kit.local import Setting
-from parley.protocols.psi import cardinality, points
+from parley.protocols.psi import blinding, cardinality
 from parley.protocols.psi import sum as psi_sum
 from parley.protocols.psi.cardinality import CARDINALITY
 from parley.protocols.psi.ids import matches
@@ -63,7 +63,7 @@ def add(data: dict[str, StepInputs], setting: Setting | None = None, **params: o
     ],
 )
 def test_the_count_is_the_oracles_and_the_senders_outputs_say_nothing(shop, bank, expected, monkeypatch):
-    monkeypatch.setattr(points, "CHUNK", 256)
+    monkeypatch.setattr(blinding, "CHUNK", 256)
     out = count(pair(shop, bank))
     assert out["shop"].result == out["shop"].keep == {"cardinality": expected}
     assert (out["bank"].result, out["bank"].keep) == ({}, {})
@@ -92,7 +92,7 @@ def test_which_ids_are_common_shows_only_without_the_senders_shuffle():
         mine = Unshuffled("s")
         out = count(data, Setting(rngs={"shop": mine, "bank": rng}))
         double, theirs = (
-            points.joined(
+            blinding.joined(
                 [k.decode(e.body, {}).points for e in out.transcript if e.address.tag == k.TAG and not e.last]
             )
             for k in (cardinality.Double, cardinality.Theirs)

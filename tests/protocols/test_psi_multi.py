@@ -16,7 +16,7 @@ from shared import need
 from parley.protocols.kit import Cast, StepInputs, run_local
 from parley.protocols.kit import conformance as c
 from parley.protocols.kit.local import Setting
-from parley.protocols.psi import multi, points
+from parley.protocols.psi import blinding, multi
 from parley.protocols.psi.ids import matches
 from parley.protocols.psi.multi import MULTI, Closing, Common, Hint, Ring, Trace
 from parley.wire.errors import ParleyError
@@ -56,7 +56,7 @@ CORPORA = {
 
 @pytest.mark.parametrize("name", CORPORA)
 def test_the_rows_are_the_oracles_and_aligned_everywhere(name, monkeypatch):
-    monkeypatch.setattr(points, "CHUNK", 256)
+    monkeypatch.setattr(blinding, "CHUNK", 256)
     data = inputs(*CORPORA[name])
     out = run(data)
     expected = set.intersection(
