@@ -171,14 +171,15 @@ def _measured(kept: dict[str, Any]) -> dict[str, dict[str, float]]:
     if not {"labels", "scores", "task"} <= set(kept):
         return {}
     part = kept.get("part", kept.get("validation"))
-    weights, out = kept.get("weights"), {}
+    weights, groups, out = kept.get("weights"), kept.get("groups"), {}
     for code, name in PARTS.items():
         rows = slice(None) if part is None else part == code
         labels, scores = kept["labels"][rows], kept["scores"][rows]
         if len(labels) == 0:
             continue
         with converted():
-            found = evaluate(kept["task"], labels, scores, weights=None if weights is None else weights[rows])
+            w, group = (None if v is None else v[rows] for v in (weights, groups))
+            found = evaluate(kept["task"], labels, scores, weights=w, groups=group)
         out[name] = {k: float(v) for k, v in found.items() if isinstance(v, int | float)}
         if part is None:
             break

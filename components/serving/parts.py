@@ -27,6 +27,7 @@ Floats = npt.NDArray[np.float64]
 Link = Literal["identity", "logit", "softmax", "log", "ovr"]
 LINKS: dict[str, Link] = {
     "squared": "identity",
+    "lambdarank": "identity",
     "linear": "identity",
     "logistic": "logit",
     "softmax": "softmax",

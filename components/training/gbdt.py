@@ -66,9 +66,11 @@ class EarlyStopping:
         return self.patience > 0 and round_index - self.best_round >= self.patience
 
 
-def validation_loss(objective: Objective, y: Floats, raw: Floats, weights: Floats | None = None) -> float:
+def validation_loss(
+    objective: Objective, y: Floats, raw: Floats, weights: Floats | None = None, groups: Ints | None = None
+) -> float:
     """The loss that early stopping watches: see `Objective.mean_loss`."""
-    return objective.mean_loss(y, raw, weights)
+    return objective.mean_loss(y, raw, weights, groups)
 
 
 def grow_tree(
@@ -101,13 +103,15 @@ def train(
     progress: Callable[[int, float], None] | None = None,
     together: bool = False,
     monotone: Ints | None = None,
+    groups: Ints | None = None,
 ) -> Model:
     """A model of `params.rounds` rounds on `bins` (n, F) and labels (n,), fewer when early stopping ends it.
 
     `row_mask(r)` (n,) and `feature_mask(r)` (F,) say what round r may use (all by default); sampling is the
     caller's, who has the randomness. With `params.early_stopping` > 0, `validation` is needed, and the model
     keeps the rounds up to the best one. `progress(r, loss)` hears the validation loss, or else
-    the training loss. `together` grows one tree a round for all K outputs; `monotone` (F,) as in `best_split`.
+    the training loss. `together` grows one tree a round for all K outputs; `monotone` (F,) as in `best_split`;
+    `groups` (n,) are those of a ranking, whose training rows are watched.
     Raises DataError, `diverged` and `fixed_point_overflow` among others.
     """
     labels = objective.labels(y)
@@ -120,7 +124,7 @@ def train(
     stopping, rounds = EarlyStopping(params.early_stopping), []
     for r in range(params.rounds):
         rows, allowed = _masks(r, row_mask, feature_mask)
-        channels, sample = _channels(labels, raw, weights, params, objective, rows)
+        channels, sample = _channels(labels, raw, weights, params, objective, rows, groups)
         width = channels.shape[1] if together else 2
         grown = range(0, channels.shape[1], width)
         trees = tuple(
@@ -130,7 +134,7 @@ def train(
         step = Model(objective, spec, model.base_score, (trees,))
         for scores, seen_bins in {id(raw): (raw, bins), id(seen): (seen, watched[0])}.values():
             _add(scores, step, seen_bins)
-        loss = validation_loss(objective, watched[1], seen, weights if validation is None else None)
+        loss = validation_loss(objective, watched[1], seen, weights if validation is None else None, groups)
         if progress is not None:
             progress(r, loss)
         if stopping.update(r, loss):
@@ -151,10 +155,16 @@ def _masks(
 
 
 def _channels(
-    labels: Floats, raw: Floats, weights: Floats, params: Params, objective: Objective, rows: Mask | None
+    labels: Floats,
+    raw: Floats,
+    weights: Floats,
+    params: Params,
+    objective: Objective,
+    rows: Mask | None,
+    groups: Ints | None,
 ) -> tuple[Ints, Mask | slice]:
     """The derivatives (m, 2K) of one round's rows, and which rows these are."""
-    g, h = objective.gradients(labels, raw, weights)
+    g, h = objective.gradients(labels, raw, weights, groups)
     if rows is None:
         return quantise(g, h, params.scale_bits), slice(None)
     if rows.shape != labels.shape or not rows.any():

@@ -16,9 +16,10 @@ from parley.components.errors import DataError
 from parley.components.training import curves, metrics_binary, metrics_classes
 from parley.components.training.metrics_binary import binary, confusion, need_cell
 from parley.components.training.metrics_classes import class_codes, confusion_matrix, multiclass
+from parley.components.training.metrics_ranking import ranking
 from parley.components.training.metrics_regression import TWEEDIE, regression, rmse
 
-Task = Literal["binary", "multiclass", "regression"]
+Task = Literal["binary", "multiclass", "regression", "ranking"]
 
 __all__ = ["Task", "auc", "class_codes", "confusion", "confusion_matrix", "evaluate", "ks", "log_loss", "rmse"]
 
@@ -52,6 +53,7 @@ def evaluate(
     points: int = 200,
     min_cell: int = 1,
     power: float = TWEEDIE,
+    groups: npt.ArrayLike | None = None,
 ) -> dict[str, object]:
     """All measures of a task, JSON-able; `score` is P(1) (n,), class probabilities (n, K), or values (n,).
 
@@ -62,6 +64,7 @@ def evaluate(
     weighted_auc, auc_by_class, by_class, confusion (true by predicted class, whose names are `predicted`).
     regression: mae, mse, rmse, bias, median_absolute_error, r2, explained_variance, msle, calibration, and the deviance
     and d2 of poisson, gamma and tweedie (of `power`).
+    ranking, of rows in `groups` (n,): ndcg_1, ndcg_3, ndcg_5, ndcg_10, map, mrr, groups, groups_without.
     All: task, rows, undefined {measure: reason}. Curves hold at most `points` points, and every group of rows that a
     curve or table tells of holds at least `min_cell` rows (see `metrics_binary`).
     Raises DataError for labels and scores that no measure accepts, `too_few_rows` for fewer than `min_cell`.
@@ -75,4 +78,6 @@ def evaluate(
         return binary(y, values, weights, (threshold, *thresholds), points, min_cell)
     if task == "regression":
         return regression(y, values, weights, min_cell, power)
-    raise DataError("bad_parameter", "a task is binary, multiclass or regression")
+    if task == "ranking":
+        return ranking(y, values, groups)
+    raise DataError("bad_parameter", "a task is binary, multiclass, regression or ranking")

@@ -10,6 +10,7 @@
     poisson     counts, y >= 0       1        exp(raw)
     gamma       amounts, y > 0       1        exp(raw)
     tweedie     claims, y >= 0       1        exp(raw); variance ~ mean^power, 1 < power < 2
+    lambdarank  relevance 0 .. 30    1        raw; only the order within a group means anything (see `ranking`)
 
 Derivatives are those of Chen & Guestrin, *XGBoost*, 2016, section 2.2, with the factors that XGBoost uses
 (softmax: h = 2 p (1 - p); poisson: h = exp(raw + 0.7), which keeps steps short where counts are rare); h is at least
@@ -37,10 +38,13 @@ import numpy as np
 import numpy.typing as npt
 
 from parley.components.errors import DataError
+from parley.components.training.ranking import WATCHED, checked_groups, checked_relevance, lambdas, ndcg
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-Loss = Literal["logistic", "softmax", "squared", "huber", "fair", "log_cosh", "poisson", "gamma", "tweedie"]
+Loss = Literal[
+    "logistic", "softmax", "squared", "huber", "fair", "log_cosh", "poisson", "gamma", "tweedie", "lambdarank"
+]
 ROBUST = ("huber", "fair", "log_cosh")
 LOG_LINK = ("poisson", "gamma", "tweedie")
 
@@ -63,7 +67,7 @@ class Objective:
 
     def __post_init__(self) -> None:
         low, high = (2, MAX_CLASSES) if self.loss == "softmax" else (1, 1)
-        known = ("logistic", "softmax", "squared", *ROBUST, *LOG_LINK)
+        known = ("logistic", "softmax", "squared", "lambdarank", *ROBUST, *LOG_LINK)
         if self.loss not in known or not low <= self.classes <= high:
             raise DataError("bad_parameter", f"there is no objective {self.loss} with {self.classes} classes")
         if not 1 < self.power < 2:
@@ -89,6 +93,8 @@ class Objective:
             )
         if self.loss in ("squared", *ROBUST):
             return values
+        if self.loss == "lambdarank":
+            return checked_relevance(values)
         if self.loss in LOG_LINK:
             if values.min() < 0 or (values.min() == 0 and self.loss == "gamma") or values.max() == 0:
                 least = "above 0" if self.loss == "gamma" else "at least 0, and not all 0"
@@ -103,13 +109,15 @@ class Objective:
 
     def base_score(self, y: Floats, w: Floats | None = None, offset: Floats | None = None) -> Floats:
         """(K,) raw start scores: log odds of the weighted class shares, or the weighted mean, or its logarithm, or for
-        the robust losses the weighted median (the least value up to which half of the weight lies).
+        the robust losses the weighted median (the least value up to which half of the weight lies); 0 for a ranking.
 
         An absent softmax class counts with half a row. `offset` (n,), of a log link only, is added to every raw score:
         the start is the best constant beside it.
         """
         weights = checked_weights(y, w)
         total = float(weights.sum())
+        if self.loss == "lambdarank":
+            return np.zeros(1)
         if self.loss in LOG_LINK:
             off = np.zeros(y.size) if offset is None else offset
             p = {"poisson": 1.0, "gamma": 2.0, "tweedie": self.power}[self.loss]
@@ -132,14 +140,19 @@ class Objective:
         mean_weight = total / y.size
         return np.asarray(np.log(np.maximum(counts, 0.5 * mean_weight) / total), dtype=np.float64)
 
-    def gradients(self, y: Floats, raw: Floats, w: Floats | None = None) -> tuple[Floats, Floats]:
-        """First and second derivatives, each (n, K), of the loss at raw scores (n, K), times the weights."""
+    def gradients(
+        self, y: Floats, raw: Floats, w: Floats | None = None, groups: Ints | None = None
+    ) -> tuple[Floats, Floats]:
+        """First and second derivatives, each (n, K), of the loss at raw scores (n, K), times the weights; a ranking
+        needs the rows' `groups` (n,)."""
         weights = checked_weights(y, w)[:, None]
         prediction = self.predict(raw)
         if self.loss in LOG_LINK:
             g, h = self._log_link(y[:, None], raw)
         elif self.loss in ROBUST:
             g, h = self._robust(raw - y[:, None])
+        elif self.loss == "lambdarank":
+            g, h = (x[:, None] for x in lambdas(y, raw[:, 0], checked_groups(y, groups)))
         elif self.loss == "squared":
             g, h = raw - y[:, None], np.ones_like(raw)
         elif self.loss == "logistic":
@@ -184,9 +197,13 @@ class Objective:
         upper, lower = _exp((2 - p) * raw), y * _exp((1 - p) * raw)
         return upper - lower, np.maximum((2 - p) * upper + (p - 1) * lower, MIN_HESSIAN)
 
-    def mean_loss(self, y: Floats, raw: Floats, w: Floats | None = None) -> float:
+    def mean_loss(self, y: Floats, raw: Floats, w: Floats | None = None, groups: Ints | None = None) -> float:
         """What is followed while training, of raw scores (n, K), rows counting by weight: log loss for classes, root
-        mean squared error for squared, mean loss for the robust ones, mean deviance for a log link."""
+        mean squared error for squared, mean loss for the robust ones, mean deviance for a log link, and for a ranking 1
+        less the mean NDCG of the first ten of each group."""
+        if self.loss == "lambdarank":
+            found = ndcg(y, raw[:, 0], checked_groups(y, groups), WATCHED)
+            return 1 - _total(found) / found.size if found.size else 1.0
         weights = checked_weights(y, w)
         weights = weights / _total(weights)
         prediction = self.predict(raw)
@@ -214,7 +231,7 @@ class Objective:
 
     def predict(self, raw: Floats) -> Floats:
         """(n, K) probabilities, or values for regression, of raw scores (n, K)."""
-        if self.loss in ("squared", *ROBUST):
+        if self.loss in ("squared", "lambdarank", *ROBUST):
             return raw
         if self.loss in LOG_LINK:
             return _exp(raw)

@@ -74,6 +74,7 @@ def _head(d: ReportData) -> str:
     cards = [("AUC, federated", _number(m.get("auc")), "auc"), ("KS, federated", _number(m.get("ks")), "ks")]
     if m.get("auc") is None:
         cards += [("accuracy", _number(m.get("accuracy")), "accuracy"), ("RMSE", _number(m.get("rmse")), "rmse")]
+        cards.append(("NDCG of the first 10", _number(m.get("ndcg_10")), "ndcg"))
     if d.central is not None:
         cards.append(("AUC, central", _number(c.get("auc")), "central-auc"))
     if "aligned" in d.sizes:

@@ -41,6 +41,13 @@ SCALARS = {
     "poisson_deviance": "Poisson deviance",
     "gamma_deviance": "Gamma deviance",
     "tweedie_deviance": "Tweedie deviance",
+    "groups": "groups",
+    "ndcg_1": "NDCG of the first",
+    "ndcg_3": "NDCG of the first 3",
+    "ndcg_5": "NDCG of the first 5",
+    "ndcg_10": "NDCG of the first 10",
+    "map": "mean average precision",
+    "mrr": "mean reciprocal rank",
 }
 BEST = "share of rows, best scored first"
 Named = Sequence[tuple[str, str, Mapping[str, Any]]]  # label, css class, metrics

@@ -6,6 +6,7 @@ it, go to the submitter, for each part of the rows (training, validation, test) 
   calibration tables, a score histogram, confusion counts at thresholds;
 - classes: accuracy, precision, recall and F1 by class and averaged, one-vs-rest AUC, log loss, confusion;
 - regression: errors, explained shares, deviances, mean label by band of the prediction;
+- ranking: NDCG of the first 1, 3, 5 and 10 of each group, mean average precision, mean reciprocal rank;
 - with `reference`, how far the scores drifted from those of another step (population stability index).
 
 Submitter learns the measures and nothing of a row. Curves have at most `points` corners; every group of rows that a
@@ -82,6 +83,7 @@ async def label(s: Session, task: Task, data: Scored) -> dict[str, Any]:
                 points=s.params.points,
                 min_cell=s.params.min_cell,
                 power=s.params.power,
+                groups=None if data.groups is None else data.groups[chosen],
             )
     if not out:
         raise ParleyError("too_few_rows", "No part has as many rows as min_cell.", "Ask for rows: all.")

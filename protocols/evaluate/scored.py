@@ -21,13 +21,15 @@ NAMES = ("training", "validation", "test")
 
 @dataclass(frozen=True)
 class Scored:
-    """`labels` (n,), `scores` (n, K) probabilities or values, `part` (n,) of `NAMES`, `weights` (n,) where kept."""
+    """`labels` (n,), `scores` (n, K) probabilities or values, `part` (n,) of `NAMES`, `weights` and a
+    ranking's `groups` (n,) where kept."""
 
     task: Task
     labels: Floats = field(repr=False)
     scores: Floats = field(repr=False)
     part: NDArray[np.uint8] = field(repr=False)
     weights: Floats | None = field(default=None, repr=False)
+    groups: NDArray[np.int64] | None = field(default=None, repr=False)
 
 
 def scored(inputs: StepInputs, reference: str | None = None) -> Scored:
@@ -37,7 +39,8 @@ def scored(inputs: StepInputs, reference: str | None = None) -> Scored:
         raise ParleyError("no_labels", "The scores were made without labels.", "Give the prediction step a `label`.")
     labels, scores = np.asarray(kept["labels"], dtype=np.float64), np.asarray(kept["scores"], dtype=np.float64)
     weights = np.asarray(kept["weights"], dtype=np.float64) if "weights" in kept else None
-    return Scored(kept["task"], labels, scores, part_of(inputs, kept, labels.size), weights)
+    groups = np.asarray(kept["groups"], dtype=np.int64) if "groups" in kept else None
+    return Scored(kept["task"], labels, scores, part_of(inputs, kept, labels.size), weights, groups)
 
 
 def with_scores(inputs: StepInputs, without: str | None = None) -> dict[str, Any]:

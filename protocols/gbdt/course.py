@@ -67,7 +67,7 @@ class Course:
 
     def derivatives(self) -> tuple[Floats, Floats]:
         """g and h, (n, K) each, at the scores so far."""
-        return self.objective.gradients(self.data.y, self.raw, self.data.weights)
+        return self.objective.gradients(self.data.y, self.raw, self.data.weights, self.data.groups)
 
     def end_round(self, trees: tuple[Tree, ...], planned: int) -> bool:
         """Note a round whose scores are in `raw`; True when it was the last."""
@@ -83,7 +83,8 @@ class Course:
     def _loss(self) -> float:
         watched = self.data.part.watched
         weights = None if self.data.weights is None else self.data.weights[watched]
-        return validation_loss(self.objective, self.data.y[watched], self.raw[watched], weights)
+        groups = None if self.data.groups is None else self.data.groups[watched]
+        return validation_loss(self.objective, self.data.y[watched], self.raw[watched], weights, groups)
 
     @property
     def kept(self) -> int:

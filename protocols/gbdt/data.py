@@ -59,19 +59,20 @@ class PartData:
 @dataclass(frozen=True)
 class LabelData:
     """The label party's: its features, labels (n,) as numbers, NaN where missing, and where there are any the rows'
-    weights and the logarithms of their exposure, (n,) each."""
+    weights, the logarithms of their exposure, and the numbers of their groups, (n,) each."""
 
     part: PartData
     y: Floats = field(repr=False)
     weights: Floats | None = field(default=None, repr=False)
     offset: Floats | None = field(default=None, repr=False)
+    groups: Ints | None = field(default=None, repr=False)
 
 
 def feature_columns(params: Params, me: str, columns: list[str], *, label: bool) -> list[str]:
     """This party's features in the dataset's order, or as `columns` names them; ParleyError "unknown_column"."""
     no_features = {ROW, one_of(params.id, me)}
     if label:
-        no_features |= {params.label, params.weight, params.exposure}
+        no_features.update(params.own_columns)
     listed = params.exclude if isinstance(params.exclude, list) else params.exclude.get(me, [])
     if isinstance(params.exclude, dict):
         need_columns(listed, columns, me)
@@ -117,6 +118,16 @@ def positive_values(column: pa.ChunkedArray, what: str, *, zero: bool) -> Floats
     if not np.isfinite(values).all() or values.min(initial=1.0) < 0 or (not zero and values.min(initial=1.0) == 0):
         raise DataError("bad_weights", f"{what} is missing or out of range for some rows", "remove these rows")
     return values
+
+
+def group_codes(column: pa.ChunkedArray) -> Ints:
+    """(n,) a number for each row's group; DataError "bad_groups" where some row has none."""
+    import pyarrow as pa
+
+    if column.null_count:
+        raise DataError("bad_groups", "the group is missing for some rows", "remove these rows")
+    codes = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    return np.asarray(codes.combine_chunks().indices.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 def label_values(column: pa.ChunkedArray, params: Params) -> Floats:

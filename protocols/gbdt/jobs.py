@@ -17,6 +17,7 @@ from parley.protocols.gbdt.data import (
     PartData,
     binned_as,
     feature_columns,
+    group_codes,
     label_values,
     part_data,
     positive_values,
@@ -65,7 +66,7 @@ def _part(s: Session, inputs: StepInputs, before: Kept | None, *, label: bool) -
 
 
 def _outside(s: Session, inputs: StepInputs, before: Kept | None, *, label: bool) -> tuple[PartData, Frame]:
-    """The same of a dataset that is not held in memory; the frame has no columns but the label party's own three."""
+    """The same of a dataset that is not held in memory; the frame has no columns but the label party's own few."""
     assert inputs.stored is not None
     frame = bare_frame(inputs)
     frame = frame.with_part(parted(s, frame.part))
@@ -76,7 +77,7 @@ def _outside(s: Session, inputs: StepInputs, before: Kept | None, *, label: bool
             binning = Binning.from_dict(json.loads(before["binning"]))
         features = feature_columns(p, s.me, outside.columns, label=label) if binning is None else []
         features = features if binning is None else [c.name for c in binning.columns]
-        own = [c for c in (p.label, p.weight, p.exposure) if c is not None] if label else []
+        own = p.own_columns if label else []
         need_columns(own, outside.columns, s.me)
         outside.prepare(dict.fromkeys([*features, *own]))
         part = outside.binned(features, p.bins, frame.part, binning)
@@ -102,12 +103,14 @@ def _begun(s: Session, before: Kept | None) -> Begun | None:
 def _labelled(s: Session, inputs: StepInputs, before: Kept | None) -> tuple[LabelData, Frame]:
     part, frame = _part(s, inputs, before, label=True)
     p, table = s.params, frame.table
-    need_columns([c for c in (p.label, p.weight, p.exposure) if c is not None], table.column_names, s.me)
+    need_columns(p.own_columns, table.column_names, s.me)
     with told():
         y = label_values(table.column(p.label), p)
         weights = None if p.weight is None else positive_values(table.column(p.weight), "the weight", zero=True)
         exposure = None if p.exposure is None else positive_values(table.column(p.exposure), "the exposure", zero=False)
-    return LabelData(part, y, weights, None if exposure is None else np.log(exposure)), frame
+        # Rows that are watched are put in order among themselves.
+        groups = None if p.group is None else 3 * group_codes(table.column(p.group)) + frame.part
+    return LabelData(part, y, weights, None if exposure is None else np.log(exposure), groups), frame
 
 
 @VERTICAL.job("label")
@@ -129,6 +132,8 @@ async def label_job(s: Session, inputs: StepInputs) -> StepOutputs:
     }
     if data.weights is not None:
         keep["weights"] = data.weights
+    if data.groups is not None:
+        keep["groups"] = data.groups // 3
     result = {
         "rows": int(data.part.training.sum()),
         "validation_rows": int((frame.part == VALIDATE).sum()),
@@ -138,7 +143,7 @@ async def label_job(s: Session, inputs: StepInputs) -> StepOutputs:
         "losses": [float(x) for x in trained.course.losses],
         "importance": importance(s.me, data.part, trained),
         "leakage": await s.compute(
-            trained.seen.figures, data.y, None if s.params.task == "regression" else s.params.outputs
+            trained.seen.figures, data.y, s.params.outputs if s.params.task in ("binary", "multiclass") else None
         ),
     }
     return StepOutputs(keep=keep, result=result)
@@ -182,7 +187,7 @@ def check_data(params: Params, cast: Cast, me: str, schema: dict[str, str]) -> N
     """ParleyError "unknown_column", or "no_features" for a features party without one."""
     is_label = me in cast["label"]
     if is_label:
-        need_columns([c for c in (params.label, params.weight, params.exposure) if c is not None], schema, me)
+        need_columns(params.own_columns, schema, me)
     need_columns(params.monotone.get(me, {}), schema, me)
     columns = feature_columns(params, me, list(schema), label=is_label)
     if not columns and not is_label:

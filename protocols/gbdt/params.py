@@ -50,6 +50,8 @@ class Params(BaseModel):
     and no score falls where the feature rises; -1, and none rises. Of classes it binds each one's raw score, which its
     probability need not follow, as probabilities do not change where all raw scores rise alike; so it takes a tree for
     each class: one tree for all would give up every split at which a single class goes the other way, for no promise.
+    `objective: ranking` puts the rows of each `group`, a column of the label party's, in order: labels are relevances,
+    0 to 30. Training and validation rows of a group are two groups.
     `multi` grows one tree a round with a weight for each class, or a tree for each class.
     `goss` learns from the rows with large gradients and some of the others, which shows features parties which rows
     these are. `growth: leaf` parts the best leaf next until there are `leaves`; `depth` bounds it still, at 10 unless
@@ -70,15 +72,16 @@ class Params(BaseModel):
     id: str | dict[str, str] | None = None
     exclude: list[str] | dict[str, list[str]] = Field(default_factory=list)
     columns: dict[str, list[str]] = Field(default_factory=dict)
-    objective: Literal["binary", "multi", "regression", "huber", "fair", "log_cosh", "poisson", "gamma", "tweedie"] = (
-        "binary"
-    )
+    objective: Literal[
+        "binary", "multi", "regression", "huber", "fair", "log_cosh", "poisson", "gamma", "tweedie", "ranking"
+    ] = "binary"
     classes: int | None = Field(default=None, ge=2, le=100)
     multi: Literal["channels", "trees"] = "channels"
     power: float = Field(default=1.5, gt=1, lt=2)
     delta: float = Field(default=1.0, gt=0, le=1e12)
     weight: str | None = None
     exposure: str | None = None
+    group: str | None = None
     monotone: dict[str, dict[str, Literal[-1, 0, 1]]] = Field(default_factory=dict)
     positive: str | int | None = None
     trees: int = Field(default=30, ge=1, le=2000)
@@ -123,6 +126,10 @@ class Params(BaseModel):
                 raise ValueError(f"{name} goes with another objective")
         if self.exposure is not None and self.objective not in LOG_LINK:
             raise ValueError("exposure goes with objectives poisson, gamma and tweedie")
+        if (self.objective == "ranking") != (self.group is not None):
+            raise ValueError("group goes with objective ranking, which needs it")
+        if self.weight is not None and self.objective == "ranking":
+            raise ValueError("rows of a ranking have no weight")
         if self.monotone and self.channels > 2:
             raise ValueError("monotone needs one output a tree: multi: trees")
         if self.positive is not None and self.objective != "binary":
@@ -135,6 +142,11 @@ class Params(BaseModel):
             if "scale_bits" not in self.model_fields_set:
                 self.scale_bits = LATTICE_SCALE
         return self
+
+    @property
+    def own_columns(self) -> list[str]:
+        """Columns of the label party's that are no features: the label, and what goes with it."""
+        return [c for c in (self.label, self.weight, self.exposure, self.group) if c is not None]
 
     @property
     def strict(self) -> bool:
@@ -186,14 +198,14 @@ class Params(BaseModel):
 
     @property
     def task(self) -> Task:
-        tasks: dict[str, Task] = {"binary": "binary", "multi": "multiclass"}
+        tasks: dict[str, Task] = {"binary": "binary", "multi": "multiclass", "ranking": "ranking"}
         return tasks.get(self.objective, "regression")
 
     def loss(self) -> Objective:
         """The objective in the words of the training mathematics."""
         if self.objective == "multi":
             return Objective("softmax", self.outputs)
-        names: dict[str, Loss] = {"binary": "logistic", "regression": "squared"}
+        names: dict[str, Loss] = {"binary": "logistic", "regression": "squared", "ranking": "lambdarank"}
         names |= {"huber": "huber", "fair": "fair", "log_cosh": "log_cosh"}
         names |= {"poisson": "poisson", "gamma": "gamma", "tweedie": "tweedie"}
         return Objective(names[self.objective], power=self.power, delta=self.delta)

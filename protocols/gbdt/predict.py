@@ -25,7 +25,7 @@ from parley.components.training.objectives import LOG_LINK
 from parley.components.training.trees import Model, Tree
 from parley.protocols.frame import Frame, frame_of
 from parley.protocols.gbdt.course import Splits
-from parley.protocols.gbdt.data import label_values, positive_values
+from parley.protocols.gbdt.data import group_codes, label_values, positive_values
 from parley.protocols.gbdt.params import Params as TrainParams
 from parley.protocols.inputs import kept as kept_with
 from parley.protocols.inputs import need_columns, together, told
@@ -66,13 +66,14 @@ class Params(BaseModel):
 
     `trees` and `depth` bound the model: what it was trained with, at most (classes count as trees).
     `exposure` is a column of the label party's, as in training: scores are for each row's own, and without it for one
-    unit.
+    unit. `group` is its column of groups, to keep with the labels of a ranking.
     """
 
     model_config = ConfigDict(extra="forbid")
     label: str | None = None
     positive: str | int | None = None
     exposure: str | None = None
+    group: str | None = None
     trees: int = Field(default=100, ge=1, le=200_000)
     depth: int = Field(default=6, ge=1, le=10)
 
@@ -205,16 +206,25 @@ async def label_job(s: Session, inputs: StepInputs) -> StepOutputs:
     offset = kept_offset(s, frame.table, model)
     scores = await label(s, Scorer(model, tuple(kept["order"]), bins, offset))
     keep = {"scores": scores, "rows": frame.rows, "part": frame.part, "task": kept["task"]}
-    if s.params.label is not None:
-        keep["labels"] = kept_labels(s, frame.table, model)
+    keep.update(kept_labels(s, frame.table, model))
     return StepOutputs(keep=keep, result={"rows": int(frame.rows.size)})
 
 
-def kept_labels(s: Session, table: Any, model: Model) -> NDArray[np.float64]:
-    """(n,) the aligned rows' labels as numbers, the way training read them."""
-    need_columns([s.params.label], table.column_names, s.me)
+def kept_labels(s: Session, table: Any, model: Model) -> dict[str, NDArray[Any]]:
+    """Where they were named, the aligned rows' `labels` (n,) as numbers, the way training read them, and `groups`."""
+    p, ranked = s.params, model.objective.loss == "lambdarank"
+    need_columns([c for c in (p.label, p.group) if c is not None], table.column_names, s.me)
+    if (p.group is not None and not ranked) or (ranked and (p.group is None) != (p.label is None)):
+        raise ParleyError(
+            "bad_parameters", "group goes with the labels of a ranking.", "Name label and group, or none."
+        )
     with told():
-        return label_values(table.column(s.params.label), _as_trained(s.params, model))
+        found: dict[str, NDArray[Any]] = {}
+        if p.label is not None:
+            found["labels"] = label_values(table.column(p.label), _as_trained(p, model))
+        if p.group is not None:
+            found["groups"] = group_codes(table.column(p.group))
+        return found
 
 
 def kept_offset(s: Session, table: Any, model: Model) -> NDArray[np.float64] | None:
@@ -252,7 +262,7 @@ async def features_job(s: Session, inputs: StepInputs) -> StepOutputs:
 def needs_named(params: Any, cast: Cast, me: str, schema: dict[str, str]) -> None:
     """ParleyError "unknown_column" where the label party lacks the labels to keep, or the exposure."""
     if me in cast["label"]:
-        need_columns([c for c in (params.label, params.exposure) if c is not None], schema, me)
+        need_columns([c for c in (params.label, params.exposure, params.group) if c is not None], schema, me)
 
 
 PREDICT.data_checks.append(needs_named)

@@ -30,8 +30,7 @@ async def label_job(s: Session, inputs: StepInputs) -> StepOutputs:
         "task": kept["task"],
         "step": scores.step,
     }
-    if s.params.label is not None:
-        keep["labels"] = kept_labels(s, frame.table, model)
+    keep.update(kept_labels(s, frame.table, model))
     return StepOutputs(keep=keep, result={"rows": int(frame.rows.size), "encryption": scores.encryption})
 
 

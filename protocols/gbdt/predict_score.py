@@ -74,7 +74,7 @@ class Params(BaseModel):
     score's steps are 2^-scale_bits of the largest coefficient; each tree's leaves are rounded to them, and coarse steps
     keep a score from telling the ways that a row took.
     `exposure` is a column of the label party's, as in training: scores are for each row's own, and without it for one
-    unit.
+    unit. `group` is its column of groups, to keep with the labels of a ranking.
     `statistical_bits` and `packed` as in training, for the lattice.
     """
 
@@ -82,6 +82,7 @@ class Params(BaseModel):
     label: str | None = None
     positive: str | int | None = None
     exposure: str | None = None
+    group: str | None = None
     trees: int = Field(default=100, ge=1, le=200_000)
     depth: int = Field(default=6, ge=1, le=10)
     scheme: Literal["paillier", "lattice"] = "paillier"

@@ -13,6 +13,8 @@ from vertical import split_inputs, train, use_plain
 
 from parley.components.errors import DataError
 from parley.components.training.objectives import Objective, fitted
+from parley.components.training.ranking import ndcg
+from parley.protocols.evaluate.metrics import EVALUATE
 from parley.protocols.gbdt.jobs import VERTICAL
 from parley.protocols.gbdt.messages import Shape
 from parley.protocols.gbdt.predict import PREDICT
@@ -113,6 +115,65 @@ def test_an_exposure_that_cannot_be_is_refused_before_anything_is_sent(protocol)
         check(protocol.params(exposure="year"), CAST, "bank", {"years": "double"})
     assert e.value.code == "unknown_column"
     check(protocol.params(exposure="year"), CAST, "bureau", {})
+
+
+def ranked(rows: int = 900) -> pa.Table:
+    """Visits of people of an age and sex, most visits first."""
+    table = with_target(visits(), "y").slice(0, rows)
+    age, sex = (table.column(c).to_numpy() for c in ("h_age", "h_sex"))
+    code = [f"{'mf'[s]}{a // 10}" for a, s in zip((100 * age).astype(int).tolist(), sex.tolist(), strict=True)]
+    return table.append_column("who", pa.array(code))
+
+
+def test_a_ranking_grows_the_oracles_trees_and_is_measured_by_group():
+    table = ranked()
+    drop = ("w", "years", "claim", "cost", "who")
+    inputs, features = sides(table, drop=drop)
+    params = {"trees": 3, "bins": 16, "exclude": {"bank": list(drop[:-1])}, "objective": "ranking", "group": "who"}
+    params["min_child_weight"] = 0.1
+    run = train(inputs, params)
+    bins, binning = binned(table, features, 16)
+    oracle = WideOracle(
+        "lambdarank",
+        list(binning.n_bins),
+        list(binning.spec.categorical),
+        groups=table.column("who").to_pylist(),
+        min_child=0.1,
+    )
+    raw = oracle.fit(bins, table.column("y").to_numpy().astype(float))
+    assert same_trees(model_of(run), oracle) > 9
+    np.testing.assert_allclose(run["bank"].keep["scores"], raw, atol=1e-6)
+    losses = run["bank"].result["losses"]
+    assert losses[-1] < losses[0] < 1
+    need = {"fit": run["bank"].keep}
+    found = run_local(EVALUATE, Cast({"label": "bank"}), {"bank": StepInputs(None, need)}, {})["bank"].result["metrics"]
+    assert found["all"]["ndcg_10"] == pytest.approx(1 - losses[-1])
+    again = rescored(PREDICT, inputs, run, label="y", group="who")
+    assert np.array_equal(again["groups"], run["bank"].keep["groups"])
+    for given in ({"label": "y"}, {"group": "who"}):
+        with pytest.raises(ParleyError) as e:
+            rescored(PREDICT, inputs, run, **given)
+        assert e.value.code == "bad_parameters"
+
+
+def test_watched_rows_of_a_ranking_are_ordered_among_themselves_and_stop_it():
+    inputs, _ = sides(ranked(), drop=("who",))
+    drop = {"bank": ["w", "years", "claim", "cost"]}
+    params = {"objective": "ranking", "group": "who", "exclude": drop, "validation": 0.4, "early_stopping": 2}
+    run = train(inputs, {"trees": 12, "bins": 16, "min_child_weight": 0.1, "learning_rate": 1.0, **params})["bank"]
+    held = run.keep["validation"].astype(bool)
+    y, scores = run.keep["labels"][held], run.keep["scores"][held, 0]
+    watched = ndcg(y, scores, run.keep["groups"][held], 10).mean()
+    assert run.result["losses"][run.keep["rounds"] - 1] == pytest.approx(1 - watched)
+    assert run.keep["rounds"] < 12
+
+
+@pytest.mark.parametrize(
+    "given", [{"objective": "ranking"}, {"group": "who"}, {"objective": "ranking", "group": "who", "weight": "w"}]
+)
+def test_a_group_goes_with_a_ranking_and_a_weight_does_not(given):
+    with pytest.raises(ValueError, match=r"ranking"):
+        VERTICAL.params(label="y", **given)
 
 
 @pytest.mark.parametrize(("loss", "delta"), [("huber", 2.0), ("fair", 3.0), ("log_cosh", 4.0)])
