@@ -44,6 +44,7 @@ class PartyConfig(BaseModel):
 
     `step_memory_mb` ends a step that goes over it. `memory_mb`, where it is not 0, is what a step should do with: a
     dataset for which that is too little is read from its files column by column, by protocols that can.
+    `spare_process` keeps one step process ready, about 100 MB, so that a step need not wait for it to start.
     """
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
@@ -57,6 +58,7 @@ class PartyConfig(BaseModel):
     step_memory_mb: int = Field(default=4096, ge=256)
     memory_mb: int = Field(default=0, ge=0)
     step_threads: int = Field(default=2, ge=1, le=256)
+    spare_process: bool = True
     patience_s: float = Field(default=600.0, gt=0, le=86400)
 
 

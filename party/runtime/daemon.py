@@ -56,6 +56,7 @@ async def _run(desk: Desk, stop: asyncio.Event) -> None:
     jobs = Jobs(desk, steps)
     link = Link(desk, jobs.handle, steps.running)
     steps.link = link
+    steps.ready()
     link.on_change = lambda: _write_status(desk.home, link, steps)
     async with direct.listening(desk.home, listener):
         linking = asyncio.ensure_future(link.run())

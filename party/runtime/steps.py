@@ -21,6 +21,7 @@ from parley.party.store import StepRecord
 from parley.protocols.kit.gate import Gate
 from parley.protocols.kit.host import ChildHost, ChildSpec
 from parley.protocols.kit.protocol import Cast, Protocol, Sizes, StepInputs, StepOutputs
+from parley.protocols.kit.spare import QUIET_S, Spare
 from parley.protocols.planned import sizes_at
 from parley.wire.contract import Contract
 from parley.wire.envelope import Envelope
@@ -67,6 +68,7 @@ class Steps:
         self._desk, self._listener = desk, listener
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._attempts: dict[Key, Attempt] = {}
+        self._spare = Spare(wanted=desk.home.config.spare_process)
         self._void: set[Key] = set()  # cancelled; a Start of these may still wait in its job's queue
         self.link: Link | None = None
 
@@ -137,6 +139,12 @@ class Steps:
     async def stop(self) -> None:
         for job in {k[0] for k in self._tasks}:
             await self.cancel_job(job, "The party's daemon stops.")
+        await self._spare.close()
+
+    def ready(self) -> None:
+        """Nothing runs: a process for the next step is started, unless one comes sooner."""
+        if not self._tasks:
+            self._spare.later(QUIET_S, self._desk.home.config.step_threads)
 
     # ------------------------------------------------------------ one attempt
 
@@ -152,6 +160,7 @@ class Steps:
             ended = await self._failed(start, ended)
         self._tasks.pop(key, None)
         self._attempts.pop(key, None)
+        self.ready()
         await self._desk.do(self._end, start, ended)
         self._desk.wake.set()
 
@@ -293,7 +302,7 @@ class Steps:
 
     async def _child(self, a: Attempt) -> StepOutputs:
         spec = await asyncio.to_thread(self._spec, a)
-        a.host = host = await ChildHost.spawn(spec)
+        a.host = host = await ChildHost.spawn(spec, self._spare)
         running = asyncio.create_task(
             host.run(
                 lambda e: self._leave(a, e),

@@ -1,14 +1,12 @@
-"""The process in which a step's role runs: started by exec, speaking frames over one socket, and nothing else.
+"""What a step process does: it runs one role, speaking frames over one socket, and nothing else.
 
-It has no identity key, no network of its own where the kernel allows that, limits on memory and files, and no core
-dumps. A crash here is a failed step.
+It has no identity key, no network of its own where the kernel allows that (`confined`), limits on memory and files, and
+no core dumps. A crash here is a failed step.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import ctypes
 import os
 import resource
 import socket
@@ -20,30 +18,26 @@ from parley.protocols.kit.pipework import WINDOW, Kind, Shelf, Window, read_fram
 from parley.protocols.kit.protocol import Cast, StepInputs
 from parley.protocols.kit.session import Context, Session
 from parley.protocols.kit.stored import Stored
-from parley.protocols.registry import load
+from parley.protocols.registry import load, names
 from parley.wire import codec
-from parley.wire.buffers import keep_freed, keep_little
+from parley.wire.buffers import keep_little
 from parley.wire.canonical import canonical
 from parley.wire.envelope import Envelope
 from parley.wire.errors import ParleyError
 
-CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
-SIGKILL = 9
 
-
-def confine(memory_mb: int, files: int = 0) -> bool:
-    """Limit this process, which was given so many files of a dataset; returns whether it has no network any more."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+def bound(memory_mb: int, files: int = 0) -> None:
+    """Limit the memory and the open files of this process, which was given so many files of a dataset."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (256 + files, 256 + files))
     if memory_mb:
         resource.setrlimit(resource.RLIMIT_AS, (memory_mb << 20, memory_mb << 20))
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
-    libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
-    libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    flags = CLONE_NEWNET if os.geteuid() == 0 else CLONE_NEWUSER | CLONE_NEWNET
-    return bool(libc.unshare(flags) == 0)
+
+
+def warm() -> None:
+    """Load what steps need, while there is no step yet."""
+    for name in names():
+        load(name)
+    _arrow_without_pandas()
 
 
 class SocketCarrier:
@@ -91,13 +85,13 @@ class SocketCarrier:
                 await self.window.give(sent["peer"], int(sent["bytes"]))
 
 
-async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """One step, from START to DONE or FAILED."""
+async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, fds: list[int], isolated: bool) -> None:
+    """One step, from START to DONE or FAILED; `fds` are the open files that came with it."""
     first = await asyncio.wait_for(read_frame(reader), 60)
     if first is None or first[0] is not Kind.START:
         return
-    start = codec.decode(first[1])
-    isolated = confine(int(start["memory_mb"]), len(start["stored"]["files"]) if start["stored"] else 0)
+    start = here(codec.decode(first[1]), fds)
+    bound(int(start["memory_mb"]), len(start["stored"]["files"]) if start["stored"] else 0)
     stored = _stored(start["stored"])
     carrier = SocketCarrier(reader, writer, Shelf(int(start["shelf_fd"])), WINDOW if stored is None else stored.window)
     given = codec.decode(carrier.shelf.take(start["given"]))
@@ -110,6 +104,19 @@ async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Non
             os._exit(3)  # the daemon is gone; nothing here is worth keeping
         await _report(role, writer, isolated)
     pump.cancel()
+
+
+def here(start: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+    """What the daemon says by the numbers that its open files have at this end; ParleyError "malformed"."""
+    theirs = [int(fd) for fd in start["fds"]]
+    if len(theirs) != len(fds):
+        raise ParleyError("malformed", "A step process was given other files than it was told of.")
+    ours: dict[Any, int | None] = {None: None, **dict(zip(theirs, fds, strict=True))}
+    out = {**start, "shelf_fd": ours[start["shelf_fd"]], "table_fd": ours[start["table_fd"]]}
+    if (stored := start["stored"]) is not None:
+        files = [ours[fd] for fd in stored["files"]]
+        out["stored"] = {**stored, "files": files, "scratch": ours[stored["scratch"]]}
+    return out
 
 
 async def _role(
@@ -223,16 +230,8 @@ def unexpected(failure: BaseException) -> ParleyError:
     )
 
 
-async def _main(fd: int) -> None:
-    sock = socket.socket(fileno=fd)
+async def serve(sock: socket.socket, fds: list[int], isolated: bool) -> None:
+    """Run the step that is told over the socket."""
     reader, writer = await asyncio.open_connection(sock=sock, limit=1 << 20)
-    await run(reader, writer)
+    await run(reader, writer, fds, isolated)
     writer.close()
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--fd", type=int, required=True)
-    keep_freed()
-    asyncio.run(_main(parser.parse_args().fd))
-    sys.exit(0)

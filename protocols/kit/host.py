@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from parley.protocols.kit.pipework import WINDOW, Kind, Shelf, Window, read_frame, write_frame, write_map
 from parley.protocols.kit.protocol import StepInputs, StepOutputs
+from parley.protocols.kit.spare import Spare, StepProcess
 from parley.protocols.kit.stored import Stored
 from parley.wire import codec
 from parley.wire.envelope import Envelope
 from parley.wire.errors import ParleyError
 from parley.wire.result import read_result
-
-KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "PARLEY_CPU", "OPENBLAS_CORETYPE")
 
 OnData = Callable[[Envelope], Awaitable[None]]
 OnProgress = Callable[[int, int, str], None]
@@ -68,41 +65,26 @@ class ChildHost:
         return self._process.pid
 
     @classmethod
-    async def spawn(cls, spec: ChildSpec) -> ChildHost:
-        """Start the process and hand it its part; the dataset and what is large travel in shared memory."""
-        ours, theirs = socket.socketpair()
+    async def spawn(cls, spec: ChildSpec, spare: Spare | None = None) -> ChildHost:
+        """Take a process and hand it its part; the dataset and what is large travel in shared memory."""
         memory = await asyncio.to_thread(shared_table, spec.inputs.table)
         shelf = Shelf(os.memfd_create("parley-shelf"))
         stored, held = (None, []) if spec.inputs.stored is None else spec.inputs.stored.opened()
-        fds = [theirs.fileno(), shelf.fd, *held] + ([memory] if memory is not None else [])
+        fds = [shelf.fd, *held] + ([memory] if memory is not None else [])
         try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "parley.protocols.kit.child",
-                "--fd",
-                str(theirs.fileno()),
-                pass_fds=fds,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.DEVNULL,
-                env={
-                    **{k: os.environ[k] for k in KEPT_VARIABLES if k in os.environ},
-                    "OPENBLAS_NUM_THREADS": str(spec.threads),  # as many as every other kernel of the step
-                },
-                cwd="/",
-            )
+            begun = await (StepProcess.start(spec.threads) if spare is None else spare.take(spec.threads))
+            reader, writer = await begun.give(fds)
         except OSError:
             os.close(shelf.fd)
             raise
         finally:
-            theirs.close()
-            for fd in held if memory is None else [*held, memory]:
+            for fd in fds[1:]:
                 os.close(fd)
-        reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
-        host = cls(process, reader, writer, shelf, WINDOW if stored is None else stored.window)
+        host = cls(begun.process, reader, writer, shelf, WINDOW if stored is None else stored.window)
         given = await asyncio.to_thread(shelf.put, _given(spec))
-        await write_map(writer, Kind.START, {**_start(spec, memory, stored), "shelf_fd": shelf.fd, "given": given})
+        start = {**_start(spec, memory, stored), "fds": fds, "shelf_fd": shelf.fd, "given": given}
+        with contextlib.suppress(ConnectionError):  # it has ended, which `run` says
+            await write_map(writer, Kind.START, start)
         return host
 
     async def deliver(self, envelope: Envelope) -> None:

@@ -153,9 +153,9 @@ def test_a_start_that_comes_again_starts_nothing(tmp_path: Path, monkeypatch: py
         await start(self, message)
         await start(self, message)
 
-    async def count(cls: type[ChildHost], spec: Any) -> Any:
+    async def count(cls: type[ChildHost], spec: Any, spare: Any) -> Any:
         spawned.append(spec.me)
-        return await spawn(cls, spec)
+        return await spawn(cls, spec, spare)
 
     monkeypatch.setattr(Steps, "start", start_twice)
     monkeypatch.setattr(ChildHost, "spawn", classmethod(count))

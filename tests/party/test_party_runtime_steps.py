@@ -164,7 +164,7 @@ async def a_child() -> int:
                 continue
             try:
                 stat = (entry / "stat").read_text().rpartition(")")[2].split()
-                if int(stat[1]) == me and b"kit.child" in (entry / "cmdline").read_bytes():
+                if int(stat[1]) == me and b"protocols.confined" in (entry / "cmdline").read_bytes():
                     return int(entry.name)
             except OSError:
                 continue

@@ -42,6 +42,7 @@ class World:
         for home in self.homes.values():
             home.config.coordinator_rest, home.config.coordinator_grpc = self.at["rest"], self.at["grpc"]
             home.config.step_threads = 1
+            home.config.spare_process = False
             home.peers.pin(self.ana.card)
             for other in self.homes.values():
                 home.peers.pin(other.card)

@@ -217,6 +217,7 @@ class World:
         home.config.coordinator_grpc = f"127.0.0.1:{self.coordinator.port}"
         home.config.step_memory_mb = 8192
         home.config.step_threads = 1
+        home.config.spare_process = False
         home.config.patience_s = 30.0
         home.save_config()
         return home
