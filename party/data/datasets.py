@@ -38,6 +38,7 @@ class Datasets:
 
     def __init__(self, home: PartyHome) -> None:
         self._home, self._vault = home, home.vault
+        self._commitments: dict[tuple[str, int], tuple[tuple[int, int], bytes]] = {}
         with converted():
             self._warehouse = Warehouse(home.path / "warehouse")
 
@@ -118,7 +119,10 @@ class Datasets:
             held = self._warehouse.tags(name).get(_tag(job))
             snapshot = self._warehouse.snapshot(name) if held is None else held
             self._warehouse.tag(name, snapshot, _tag(job))
-            (rows, columns), mac = self._committed(name, job, self._vault.get_or_make(f"dataset/{name}"))
+            if (name, snapshot) not in self._commitments:  # a snapshot never changes
+                key = self._vault.get_or_make(f"dataset/{name}")
+                self._commitments[name, snapshot] = self._committed(name, job, key)
+            (rows, columns), mac = self._commitments[name, snapshot]
         return DatasetOffer(
             name=name,
             snapshot=snapshot,

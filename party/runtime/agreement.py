@@ -19,6 +19,7 @@ from parley.protocols.kit.protocol import Cast, Protocol
 from parley.protocols.planned import check_rows, is_reshaped
 from parley.wire.canonical import canonical, parse
 from parley.wire.contract import Contract, DatasetOffer, PartyOffer, direct_routes, seed_of, verify_job
+from parley.wire.declaration import Declaration
 from parley.wire.errors import ParleyError
 from parley.wire.identity import Card
 from parley.wire.jobspec import JobSpec, StepSpec
@@ -60,6 +61,11 @@ def roles_of(spec: JobSpec, me: str) -> dict[str, str]:
     return {n: Cast(s.roles).role_of(me) for n, s in spec.steps.items() if me in s.parties()}
 
 
+def _declared(spec: JobSpec) -> dict[str, Declaration]:
+    """What this party's own code declares of the protocols of a job."""
+    return {name: registry.load(name).declaration() for name in {s.uses for s in spec.steps.values()}}
+
+
 def judge(home: PartyHome, job: str, request: Request) -> DatasetOffer | None:
     """Everything this party asks of a job before it offers; holds and returns the dataset it brings.
 
@@ -88,7 +94,7 @@ def judge(home: PartyHome, job: str, request: Request) -> DatasetOffer | None:
                 _check(check, params, cast, me, schema, name)
     check_rows(spec)
     rows = None if offer is None else offer.rows
-    home.policy().require(spec, request.submitter, registry.declarations(), roles_of(spec, me), rows)
+    home.policy().require(spec, request.submitter, _declared(spec), roles_of(spec, me), rows)
     if offer is not None:
         _require_budget(home, spec, offer)
     return offer
@@ -96,7 +102,7 @@ def judge(home: PartyHome, job: str, request: Request) -> DatasetOffer | None:
 
 def _require_budget(home: PartyHome, spec: JobSpec, offer: DatasetOffer) -> None:
     """ParleyError "probe_budget" when a job's steps would probe the dataset more often than is left."""
-    probing = probes.probing_steps(spec, registry.declarations(), home.name)
+    probing = probes.probing_steps(spec, _declared(spec), home.name)
     wanted = Counter(peer for who in probing.values() for peer in who)
     limit = home.policy().document.intersections.runs
     for peer, steps in wanted.items():
@@ -116,7 +122,7 @@ def charge_probe(home: PartyHome, contract: Contract, job: str, step: str, attem
     """
     offer = contract.offers[home.name].dataset
     spec = contract.job_spec()
-    who = probes.probing_steps(spec, registry.declarations(), home.name).get(step, ())
+    who = probes.probing_steps(spec, _declared(spec), home.name).get(step, ())
     if offer is None or not who:
         return
     fingerprints = {peer: contract.offers[peer].fingerprint for peer in who}
@@ -200,7 +206,7 @@ def check_contract(home: PartyHome, contract: Contract, mine: PartyOffer, reques
         need(card is not None and card.fingerprint == offer.fingerprint,
              f"The contract names {name} with an identity not believed here.", "unpinned_peer", name)  # fmt: skip
         _same_software(mine, offer)
-    probing = probes.probing_steps(spec, registry.declarations(), home.name)
+    probing = probes.probing_steps(spec, _declared(spec), home.name)
     datasets = {n: o.dataset for n, o in contract.offers.items()}
     probes.require_sizes(home.policy().document.intersections, home.name, probing, datasets)
 

@@ -7,6 +7,7 @@ no core dumps. A crash here is a failed step.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import resource
 import socket
@@ -231,7 +232,10 @@ def unexpected(failure: BaseException) -> ParleyError:
 
 
 async def serve(sock: socket.socket, fds: list[int], isolated: bool) -> None:
-    """Run the step that is told over the socket."""
+    """Run the step that is told over the socket, and end this process, without taking apart what it had loaded."""
     reader, writer = await asyncio.open_connection(sock=sock, limit=1 << 20)
     await run(reader, writer, fds, isolated)
     writer.close()
+    with contextlib.suppress(ConnectionError):
+        await asyncio.wait_for(writer.wait_closed(), 10)
+    os._exit(0)
