@@ -89,8 +89,12 @@ def watch(cluster: Cluster, parley: Parley, spec: Mapping[str, Any], *, progress
     begun = time.perf_counter()
     job = parley.submit(spec)
     try:
-        view = _follow(job, seen, begun) if progress else _await(parley, job, begun)
+        if progress:
+            _follow(job, seen, begun)
+        else:
+            _await(parley, job, begun)
         seen.seconds = time.perf_counter() - begun
+        view = job.status()
     finally:
         stop.set()
         sampler.join(timeout=10)
@@ -100,7 +104,7 @@ def watch(cluster: Cluster, parley: Parley, spec: Mapping[str, Any], *, progress
     return seen
 
 
-def _follow(job: Job, seen: Watched, begun: float) -> dict[str, Any]:
+def _follow(job: Job, seen: Watched, begun: float) -> None:
     while True:
         view, now = job.status(), time.perf_counter()
         for step in view["steps"]:
@@ -111,20 +115,19 @@ def _follow(job: Job, seen: Watched, begun: float) -> dict[str, Any]:
             for party, told in (step.get("progress") or {}).items():
                 seen.reached.setdefault((step["name"], party, int(told.get("done", 0))), now)
         if view["state"] in ("succeeded", "failed", "cancelled"):
-            return view
+            return
         if now - begun > JOB_S:
             raise SystemExit("the job took too long")
         time.sleep(POLL_S)
 
 
-def _await(parley: Parley, job: Job, begun: float) -> dict[str, Any]:
+def _await(parley: Parley, job: Job, begun: float) -> None:
     after, state = 0, ""
     while state not in ("succeeded", "failed", "cancelled"):
         found = parley.rest.get(f"/v1/jobs/{job.id}/events", after=after, wait=20, timeout=60.0)
         state, after = found["state"], max([after, *(int(e["n"]) for e in found["events"])])
         if time.perf_counter() - begun > JOB_S:
             raise SystemExit("the job took too long")
-    return job.status()
 
 
 def _memory(cluster: Cluster, seen: Watched, stop: threading.Event) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -281,11 +283,15 @@ def _progress_routes(app: FastAPI, site: Site) -> None:
     ) -> dict[str, Any]:
         """Events after number `after`; with `wait`, up to that many seconds until there is one."""
         await _own(hub, who, job)
-        found = await hub.store(views.events, hub.db, job, after)
-        if not found["events"] and wait and not views.ended(found["state"]):
-            await hub.job_changed(job, wait)
+        until = hub.now() + wait
+        while True:
+            changed = hub.change_of(job)  # taken before the look, so that nothing in between is missed
             found = await hub.store(views.events, hub.db, job, after)
-        return found
+            left = until - hub.now()
+            if found["events"] or views.ended(found["state"]) or left <= 0:
+                return found
+            with contextlib.suppress(TimeoutError):  # progress wakes it, too, and is no event
+                await asyncio.wait_for(changed.wait(), left)
 
 
 def _outcome_routes(app: FastAPI, site: Site) -> None:

@@ -72,13 +72,14 @@ class Hub:
         self.progress.setdefault(attempt, {})[party] = values
         self._wake_job(attempt[0])
 
-    async def job_changed(self, job: str, timeout: float) -> None:
-        """Wait until something about the job changes, or the time is up."""
-        event = self._jobs.setdefault(job, asyncio.Event())
-        try:
-            await asyncio.wait_for(event.wait(), timeout)
-        except TimeoutError:
-            return
+    def change_of(self, job: str) -> asyncio.Event:
+        """Set once something about the job changes."""
+        return self._jobs.setdefault(job, asyncio.Event())
+
+    @staticmethod
+    def now() -> float:
+        """Seconds of a clock that never goes back."""
+        return monotonic()
 
     def mailbox(self, party: str) -> asyncio.Event:
         return self.mail.setdefault(party, asyncio.Event())
