@@ -42,6 +42,7 @@ PROTOCOLS: dict[str, tuple[str, str]] = {
     "psi/sum": ("parley.protocols.psi.sum", "SUM"),
     "psi/vole": ("parley.protocols.psi.vole", "VOLE"),
     "score/card": ("parley.protocols.evaluate.card", "CARD"),
+    "stats/correlation": ("parley.protocols.stats.correlation_jobs", "CORRELATION"),
     "stats/stability": ("parley.protocols.stats.stability", "STABILITY"),
     "stats/summary": ("parley.protocols.stats.summary", "SUMMARY"),
     "stats/woe": ("parley.protocols.stats.woe_jobs", "WOE"),

@@ -127,8 +127,20 @@ def _named(w: Work, key: str) -> dict[str, list[str]]:
     return {p: [str(c) for c in names] for p, names in named.items() if isinstance(names, list)}
 
 
+def correlation(w: Work) -> None:
+    with_: dict[str, Any] = {
+        "exclude": [c for c in (w.id, w.label) if c],
+        "vif": bool(w.task.parameters.get("calc_local_vif", True)),
+    }
+    w.add("stats/correlation", w.members, with_, w.needs())
+    w.through()
+    w.drop(method="Pearson's is the one there is", local_only="correlations are between parties, too")
+    w.drop(calc_local_vif="factors are over the columns of all parties", skip_col="name the others under `columns`")
+
+
 COLUMNS: dict[str, Translation] = {
     "statistics": statistics,
+    "feature_correlation": correlation,
     "hetero_feature_binning": binning,
     "hetero_feature_selection": selection,
 }

@@ -18,7 +18,7 @@ from parley.protocols import registry
 from parley.wire.errors import ParleyError
 
 # What this version says openly that it does not have.
-WITHOUT = {"homo_lr", "homo_nn", "feature_correlation"}
+WITHOUT = {"homo_lr", "homo_nn"}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -180,6 +180,7 @@ GROUPED = {"clusters": 2, "starts": 2, "rounds": 2, "max_value": 8192, "fraction
 LOOK = {"id": "id", "columns": ["spent"]}
 PAIRED = [{"by": "vif", "threshold": 5}, {"by": "correlation", "threshold": 0.05}]
 RING = {"member": ["hospital", "lab", "pharmacy"]}
+CORRELATE = {"exclude": ["id"], "min_rows": 10, "vif": True, "threshold": 0.3}
 WEIGH = {"label": "y", "exclude": ["id"], "bins": 4, "min_bin_rows": 5, "min_class_rows": 1, "share_names": True}
 BY_ROWS = {"scheme": "paillier", "method": "optimal", "pre_bins": 8, "transform": "index"}
 CASES = {
@@ -263,6 +264,7 @@ CASES = {
         Case("prep/select by pairs", "prep/select", CAST3, {"filters": PAIRED}, weighed),
         Case("prep/union", "prep/union", EVERYBODY, {}, halves),
         Case("stats/summary", "stats/summary", EVERYBODY, {"exclude": ["id"]}, columns),
+        Case("stats/correlation", "stats/correlation", EVERYBODY, CORRELATE, columns),
         Case("stats/stability", "stats/stability", EVERYBODY, {"exclude": ["id"], "min_rows": 10}, parted),
         Case("stats/woe", "stats/woe", CAST3, WEIGH, columns),
         Case("stats/woe by rows", "stats/woe", CAST2, {**WEIGH, **BY_ROWS}, lambda: columns(three_parties=False)),
