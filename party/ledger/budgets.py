@@ -140,7 +140,7 @@ def _over(name: str, what: Probed, used: int, limit: int) -> ParleyError:
     return ParleyError(
         "probe_budget",
         f"{what.party} allows {name} {limit} intersections with its dataset {what.dataset} by its rule "
-        f"intersections.runs, and {used} were used.",
+        f"intersections.runs, and {used} were used, attempts that failed among them.",
         f"{what.party}'s operator decides that in policy.yaml; a replaced dataset is counted anew.",
         party=what.party,
     )
