@@ -128,6 +128,7 @@ async def label_job(s: Session, inputs: StepInputs) -> StepOutputs:
         "scores": trained.course.objective.predict(trained.course.scores()),
         "raw": trained.course.scores(),
         "rounds": trained.course.kept,
+        "gains": _gains(s.me, data.part, trained),
         "validation": (frame.part == VALIDATE).astype("uint8"),
     }
     if data.weights is not None:
@@ -147,6 +148,12 @@ async def label_job(s: Session, inputs: StepInputs) -> StepOutputs:
         ),
     }
     return StepOutputs(keep=keep, result=result)
+
+
+def _gains(me: str, part: PartData, trained: Trained) -> dict[str, Any]:
+    """Party -> the gain of each of its columns, in the order of their numbers, for a selection of columns."""
+    gain, own = trained.model.importance("gain"), len(part.binning.columns)
+    return {me: gain[:own]} | {p.name: gain[p.start : p.start + len(p.n_bins)] for p in trained.peers}
 
 
 def importance(me: str, part: PartData, trained: Trained) -> list[dict[str, Any]]:

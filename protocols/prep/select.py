@@ -1,14 +1,15 @@
 """Columns chosen by filters, one after the other, at every party; the label party judges where labels count.
 
 Ideal functionality: filters apply in their order, each to the columns that the ones before it left. `iv` keeps columns
-by the information value that a `stats/woe` step left with the label party, over all parties' columns together;
-`correlation` keeps of a party's own columns that correlate the one with the higher information value; every other
-filter is a party's own, by figures of its training rows. Each party keeps the frame with its own columns that are
+by the information value that a `stats/woe` step left with the label party, `importance` by the gain in an earlier
+`gbdt/vertical`, over all parties' columns together; `correlation` keeps of a party's own columns that correlate the one
+with the higher information value, or importance where there is none; every other filter is a party's own, by figures of
+its training rows. Each party keeps the frame with its own columns that are
 left; ids, labels and columns that the step is not about stay.
 
 Adversary: semi-honest.
 
-    for each filter by information value or correlation
+    for each filter by information value, importance or correlation
     step  from -> to          message   carries                                    bytes
     1     features -> label   Left      which of its numbered columns are left     1 per column
     2     features -> label   Linked    pairs that correlate, only for correlation 8 per pair
@@ -16,8 +17,9 @@ Adversary: semi-honest.
 
 Label learns which of a party's numbered columns are left before each such filter (`kept_columns`), and for a filter by
 correlation which pairs of them correlate above the line (`correlated_pairs`).
-Features learns which of its columns stay (`chosen_columns`), which follows from labels: that an information value is
-above or below a line. Submitter learns how many columns each party has left (`column_counts`). Coordinator: sizes.
+Features learns which of its columns stay (`chosen_columns`), which follows from labels: that an information value or
+a gain is above or below a line. Submitter learns how many columns each party has left (`column_counts`).
+Coordinator: sizes.
 Not protected: what the order of information values says; with top_k, a party's column stays or goes by how others' do.
 Source: Siddiqi, *Credit Risk Scorecards*, 2006; Belsley, Kuh, Welsch, *Regression Diagnostics*, 1980, on inflation.
 """
@@ -65,6 +67,7 @@ from parley.wire.errors import ParleyError
 
 Flags = Annotated[NDArray[np.uint8], array("columns", dtype="uint8")]
 Mask = NDArray[np.bool_]
+Worth = dict[str, NDArray[np.float64]]
 
 
 def _check_flags(flags: NDArray[np.uint8]) -> None:
@@ -97,7 +100,7 @@ class Linked(Message):
             raise ValueError("a pair is two columns, the lower number first")
 
 
-JUDGED = ("iv", "correlation")  # by the label party, which has the information values
+JUDGED = ("iv", "importance", "correlation")  # by the label party, which has the information values and gains
 FALLING = ("psi", "vif")  # the less, the better
 BY_THRESHOLD = ("vif", "correlation")
 
@@ -114,7 +117,18 @@ class Filter(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     by: Literal[
-        "iv", "missing_rate", "std", "variance", "cv", "distinct", "top_share", "psi", "vif", "correlation", "manual"
+        "iv",
+        "importance",
+        "missing_rate",
+        "std",
+        "variance",
+        "cv",
+        "distinct",
+        "top_share",
+        "psi",
+        "vif",
+        "correlation",
+        "manual",
     ]
     threshold: float | None = Field(default=None, allow_inf_nan=False)
     top_k: int | None = Field(default=None, ge=1, le=1_000_000)
@@ -158,8 +172,8 @@ class Params(BaseModel):
 
 
 def cost(params: Params, cast: Cast, sizes: Sizes) -> list[Flow]:
-    """Two bytes a column for each filter by information value or correlation, and 8 a pair of columns at most for the
-    latter: 4 by the square of the columns."""
+    """Two bytes a column for each filter by information value, importance or correlation, and 8 a pair of columns at
+    most for the latter: 4 by the square of the columns."""
     (label,) = cast["label"]
     flows = []
     for party in cast.get("features", ()):
@@ -197,17 +211,17 @@ SELECT = Protocol(
 
 
 @SELECT.role("label")
-async def label(s: Session, frame: Frame, names: list[str], ivs: dict[str, list[float]]) -> list[str]:
-    """The label party's own columns that are left of `names`; `ivs` by party, in the order of its columns' numbers."""
+async def label(s: Session, frame: Frame, names: list[str], worths: dict[str, Worth]) -> list[str]:
+    """The label party's own columns that are left of `names`; `worths` are "iv" and "importance" where they are known,
+    by party, in the order of its columns' numbers."""
     peers, mine = s.peers("features"), np.ones(len(names), dtype=bool)
     for k, rule in enumerate(s.params.filters):
         if rule.by not in JUDGED:
             mine = await s.compute(own_choice, rule, frame, s.me, names, mine)
             continue
-        at = s.at(filter=k)
-        lefts = await together(*(at.recv(p, Left, columns=len(ivs[p])) for p in peers))
+        at, values = s.at(filter=k), _worth(rule, worths)
+        lefts = await together(*(at.recv(p, Left, columns=values[p].size) for p in peers))
         left = {s.me: mine, **{p: m.flags.astype(bool) for p, m in zip(peers, lefts, strict=True)}}
-        values = {p: np.array(ivs[p], dtype=np.float64) for p in left}
         if rule.by == "correlation":
             pairs = {s.me: await s.compute(own_pairs, rule, frame, names, mine), **await _linked(at, left)}
             chosen = {p: left[p] & apart(pairs[p], np.where(left[p], values[p], -np.inf)) for p in left}
@@ -237,6 +251,17 @@ async def features(s: Session, frame: Frame, names: list[str]) -> list[str]:
             )
         mine = chosen
     return [n for n, kept in zip(names, mine, strict=True) if kept]
+
+
+def _worth(rule: Filter, worths: dict[str, Worth]) -> Worth:
+    """What a filter judges by; ParleyError "no_iv", "no_importance"."""
+    wanted = ("iv", "importance") if rule.by == "correlation" else (rule.by,)
+    for name in wanted:
+        if name in worths:
+            return worths[name]
+    step = {"iv": "a stats/woe", "importance": "a gbdt/vertical"}[wanted[0]]
+    code = "no_iv" if wanted[0] == "iv" else "no_importance"
+    raise ParleyError(code, f"No earlier step left what `{rule.by}` judges by.", f"Let it need {step} step.")
 
 
 async def _linked(s: Session, left: dict[str, Mask]) -> dict[str, Pairs]:
@@ -321,16 +346,43 @@ def _facts(inputs: StepInputs) -> dict[str, Any] | None:
     return dict(json.loads(found[0])) if found else None
 
 
-def _begin(s: Session, inputs: StepInputs) -> tuple[Frame, list[str], dict[str, Any]]:
-    """The frame, the columns it is about in the order of their numbers, and what a stats/woe step left."""
+def _gains(inputs: StepInputs) -> dict[str, Any] | None:
+    """What a training by boosting left here: its columns, and at the label party everybody's gains."""
+    found = [kept for kept in inputs.needs.values() if {"binning", "rounds"} <= set(kept)]
+    if len(found) > 1:
+        raise ParleyError("ambiguous_model", "More than one step left a boosted model.", "Need one of them.")
+    return found[0] if found else None
+
+
+def _begin(s: Session, inputs: StepInputs) -> tuple[Frame, list[str], dict[str, Worth]]:
+    """The frame, the columns it is about in the order of their numbers, and what the label party judges them by."""
     frame, facts = frame_of(inputs, s.me), _facts(inputs)
-    if facts is None and s.params.judged:
+    by = {f.by for f in s.params.filters}
+    model = _gains(inputs) if "importance" in by or (facts is None and "correlation" in by) else None
+    if facts is None and model is None and s.params.judged:
         raise ParleyError("no_iv", "No earlier step found information values.", "Let it need a stats/woe step.")
-    without = s.params.exclude if isinstance(s.params.exclude, list) else s.params.exclude.get(s.me, [])
-    if facts is None:
+    if facts is None and model is None:
+        without = s.params.exclude if isinstance(s.params.exclude, list) else s.params.exclude.get(s.me, [])
         return frame, feature_names(frame, *without), {}
-    need_columns(facts["columns"], frame.table.column_names, s.me)
-    return frame, list(facts["columns"]), facts
+    boosted = [] if model is None else [str(c["name"]) for c in json.loads(model["binning"])["columns"]]
+    names = boosted if facts is None else list(facts["columns"])
+    if model is not None and boosted != names:
+        raise ParleyError(
+            "other_columns", "Information values and importances are about other columns.", "Let both name the same."
+        )
+    need_columns(names, frame.table.column_names, s.me)
+    return frame, names, _worths(s, facts, model)
+
+
+def _worths(s: Session, facts: dict[str, Any] | None, model: dict[str, Any] | None) -> dict[str, Worth]:
+    parties, out = (s.me, *s.peers("features")) if s.me in s.cast["label"] else (), {}
+    if facts is not None and parties:
+        ivs = {p: [float(e["iv"]) for e in facts.get("iv", []) if e["party"] == p] for p in parties}
+        out["iv"] = {p: np.array(v, dtype=np.float64) for p, v in ivs.items()}
+    if model is not None and "gains" in model:
+        known = {p: np.asarray(g, dtype=np.float64) for p, g in model["gains"].items()}
+        out["importance"] = {p: known.get(p, np.zeros(0)) for p in parties}
+    return out
 
 
 def _outputs(frame: Frame, names: list[str], kept: list[str]) -> StepOutputs:
@@ -344,11 +396,8 @@ def _outputs(frame: Frame, names: list[str], kept: list[str]) -> StepOutputs:
 @SELECT.job("label")
 async def label_job(s: Session, inputs: StepInputs) -> StepOutputs:
     """Keeps the frame with its own columns that are left; tells how many."""
-    frame, names, facts = await s.compute(_begin, s, inputs)
-    ivs: dict[str, list[float]] = {p: [] for p in (s.me, *s.peers("features"))}
-    for entry in facts.get("iv", []):
-        ivs.setdefault(entry["party"], []).append(float(entry["iv"]))
-    return _outputs(frame, names, await label(s, frame, names, ivs))
+    frame, names, worths = await s.compute(_begin, s, inputs)
+    return _outputs(frame, names, await label(s, frame, names, worths))
 
 
 @SELECT.job("features")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pyarrow as pa
@@ -99,6 +100,51 @@ def test_without_information_values_nothing_is_sent():
     with pytest.raises(ParleyError) as e:
         chosen(plain_rows, [{"by": "iv", "top_k": 1}])
     assert e.value.code == "no_iv"
+
+
+def boosted() -> tuple[dict[str, StepInputs], dict[tuple[str, str], float]]:
+    """Both parties after a training by boosting, and each column's gain in it."""
+    data, _ = weighed()
+    given = {p: StepInputs(d.table, {"rows": {"rows": d.needs["woe"]["rows"]}}) for p, d in data.items()}
+    params = {"label": "y", "id": "id", "trees": 4, "depth": 3, "bins": 8, "share_names": True}
+    done = run_local(registry.load("gbdt/vertical"), CAST2, given, params)
+    gains = {(p, n): 0.0 for p, names in NAMES.items() for n in names}
+    gains |= {(e["party"], e["feature"]): e["gain"] for e in done["bank"].result["importance"]}
+    return {p: StepInputs(d.table, {"train": done[p].keep}) for p, d in data.items()}, gains
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_the_columns_with_the_largest_gains_stay(k):
+    data, gains = boosted()
+    got, _ = chosen(data, [{"by": "importance", "top_k": k, "keep_one": False}])
+    best = sorted(gains, key=gains.get, reverse=True)[:k]  # type: ignore[arg-type]  # values of a dict
+    assert {(p, n) for p, names in got.items() for n in names} == set(best)
+
+
+def test_of_two_that_correlate_the_more_important_stays_where_there_is_no_information_value():
+    data, gains = boosted()
+    got, _ = chosen(data, [{"by": "correlation", "threshold": 1e-9}])
+    for party, names in got.items():
+        mine = {n: g for (p, n), g in gains.items() if p == party}
+        assert names == [max(mine, key=mine.get)]  # type: ignore[arg-type]  # values of a dict
+
+
+def test_importance_needs_a_training_over_the_columns_that_were_weighed():
+    weights, _ = weighed()
+    data, _ = boosted()
+    with pytest.raises(ParleyError) as e:
+        chosen(weights, [{"by": "importance", "top_k": 1}])
+    assert e.value.code == "no_importance"
+    both = {p: StepInputs(d.table, {**d.needs, **weights[p].needs}) for p, d in data.items()}
+    got, _ = chosen(both, [{"by": "iv", "top_k": 3}, {"by": "importance", "top_k": 2, "keep_one": False}])
+    assert sum(map(len, got.values())) == 2
+    short = {**both["bank"].needs["woe"]}
+    facts = json.loads(short["facts"])
+    short["facts"] = json.dumps({**facts, "columns": facts["columns"][:1]})
+    both["bank"] = StepInputs(both["bank"].table, {**both["bank"].needs, "woe": short})
+    with pytest.raises(ParleyError) as e:
+        chosen(both, [{"by": "importance", "top_k": 1}])
+    assert (e.value.code, e.value.party) == ("other_columns", "bank")
 
 
 @pytest.mark.parametrize(
