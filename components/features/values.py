@@ -1,7 +1,8 @@
-"""A column as an array and back: numbers with NaN for what is missing, texts, and a table with a column replaced."""
+"""Columns as arrays and back: numbers with NaN for what is missing, texts, and a table with a column replaced."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -72,3 +73,19 @@ def checked_pairs(value: object, kind: str, width: int) -> list[list[Any]]:
         if not all(type(x) in (int, float) and np.isfinite(x) for x in entry[1:]):
             raise bad_transform(kind)
     return value
+
+
+def matrix(table: pa.Table, names: Iterable[str]) -> Floats:
+    """(n, F) float64 of columns without gaps; DataError "missing_values" or "not_numbers" with the column's name."""
+    out = []
+    for name in names:
+        column = table.column(name)
+        if pa.types.is_boolean(column.type):
+            column = column.cast(pa.int8())
+        if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+            raise DataError("not_numbers", f"the column {name!r} holds no numbers", "Encode it in an earlier step.")
+        values = np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
+        if not np.isfinite(values).all():
+            raise DataError("missing_values", f"the column {name!r} has missing values", "Impute them first.")
+        out.append(values)
+    return np.stack(out, axis=1) if out else np.empty((table.num_rows, 0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parley.components.errors import DataError
+from parley.components.features.values import matrix
 from parley.components.training.linear import Floats
 from parley.protocols.inputs import ROW, need_columns, one_of
 from parley.protocols.linear.params import Params
@@ -30,7 +30,7 @@ class Scale:
 
     def apply(self, table: pa.Table) -> Floats:
         """(n, F) the columns in their scale; DataError "missing_values", "not_numbers"."""
-        return (numbers(table, self.names) - self.mean) / self.spread
+        return (matrix(table, self.names) - self.mean) / self.spread
 
     def state(self) -> dict[str, Any]:
         return {"columns": list(self.names), "mean": self.mean, "spread": self.spread}
@@ -44,27 +44,9 @@ def fit_scale(table: pa.Table, names: list[str], training: Mask, standardize: bo
     """From the training rows; a constant column becomes zero."""
     if not standardize or not names:
         return Scale(tuple(names), np.zeros(len(names)), np.ones(len(names)))
-    x = numbers(table, names)[training]
+    x = matrix(table, names)[training]
     spread = x.std(axis=0)
     return Scale(tuple(names), x.mean(axis=0), np.where(spread > 0, spread, 1.0))
-
-
-def numbers(table: pa.Table, names: Iterable[str]) -> Floats:
-    """(n, F); DataError "missing_values" or "not_numbers" with the column's name."""
-    import pyarrow as pa
-
-    out = []
-    for name in names:
-        column = table.column(name)
-        if pa.types.is_boolean(column.type):
-            column = column.cast(pa.int8())
-        if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-            raise DataError("not_numbers", f"the column {name!r} holds no numbers", "Encode it in an earlier step.")
-        values = np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
-        if not np.isfinite(values).all():
-            raise DataError("missing_values", f"the column {name!r} has missing values", "Impute them first.")
-        out.append(values)
-    return np.stack(out, axis=1) if out else np.empty((table.num_rows, 0))
 
 
 def feature_columns(params: Params, me: str, columns: list[str], *, label: bool) -> list[str]:
@@ -103,4 +85,4 @@ def label_values(column: pa.ChunkedArray, params: Params) -> tuple[Floats, list[
         if wanted not in set(pc.unique(texts).to_pylist()):
             raise DataError("bad_labels", "no label has the value `positive` names", "Look at the label's values.")
         return np.asarray(pc.equal(texts, wanted).cast(pa.int8()).to_numpy(), dtype=np.float64)[:, None], []
-    return numbers(pa.table({"label": column}), ["label"]), []
+    return matrix(pa.table({"label": column}), ["label"]), []

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from parley.components.features.values import matrix
 from parley.protocols.frame import Frame, frame_of
 from parley.protocols.inputs import told
 from parley.protocols.kit import Session, StepInputs, StepOutputs
-from parley.protocols.linear.data import numbers
 from parley.protocols.prep.columns import chosen, number
 from parley.protocols.stats.correlation import CORRELATION, Floats, member, pairs
 from parley.wire.errors import ParleyError
@@ -20,7 +20,7 @@ def _columns(s: Session, inputs: StepInputs) -> tuple[Frame, list[str], Floats]:
     if not names:
         raise ParleyError("no_columns", f"{s.me} has no numeric column.", "Name some under `columns`.", party=s.me)
     with told():
-        return frame, names, numbers(frame.table, names)[frame.training]
+        return frame, names, matrix(frame.table, names)[frame.training]
 
 
 @CORRELATION.job("member")

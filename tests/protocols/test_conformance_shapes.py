@@ -181,6 +181,7 @@ AGREE = {
     "prep/select": (weighed, lambda: weighed(same_counts())),
     "prep/select by pairs": (weighed, lambda: weighed(same_counts())),
     "stats/summary": (columns, other_columns),
+    "stats/correlation": (columns, other_columns),
     "stats/stability": (parted, lambda: parted(other_columns())),
     "evaluate": (scored, other_scores),
     "score/card": (scored, other_scores),
