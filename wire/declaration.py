@@ -29,7 +29,8 @@ class StepDeclaration(BaseModel):
 class Condition(BaseModel):
     """Where a disclosure happens: the step's `parameter` has one of `values`, or is set at all when none is listed.
 
-    Set means: neither null nor false. An empty mapping counts, because its defaults make something of it.
+    Set means: neither null nor false. An empty mapping counts, because its defaults make something of it. A parameter
+    `a.b` is the field b of any entry of the list a; what cannot be read that way counts.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -38,6 +39,16 @@ class Condition(BaseModel):
 
     def holds(self, value: Any) -> bool:
         return value in self.values if self.values else value is not None and value is not False
+
+    def met(self, given: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+        """Under parameters as a job gives them, and the defaults in the schema's properties."""
+        name, _, inner = self.parameter.partition(".")
+        value = given[name] if name in given else known.get(name, {}).get("default")
+        if not inner:
+            return self.holds(value)
+        if not isinstance(value, list):
+            return True
+        return any(not isinstance(v, Mapping) or inner not in v or self.holds(v[inner]) for v in value)
 
 
 class Declaration(BaseModel):
@@ -68,9 +79,6 @@ class Declaration(BaseModel):
 
         def happens(role: str, disclosure: str) -> bool:
             condition = self.conditions.get(f"{role}.{disclosure}")
-            if condition is None:
-                return True
-            name = condition.parameter
-            return condition.holds(given[name] if name in given else known.get(name, {}).get("default"))
+            return condition is None or condition.met(given, known)
 
         return {r: tuple(d for d in told if happens(r, d)) for r, told in self.learns.items()}

@@ -120,9 +120,10 @@ class Protocol:
 
     `learns` maps each role, and `coordinator`, to what it learns; every step's disclosure is listed there for its
     receiver. `when` names what is learnt under some parameters only: "role.disclosure" -> (parameter, value, ...),
-    or (parameter,) for when it is set at all: neither null nor false. `cost(params, cast, sizes)` returns upper
-    bounds per message kind and pair of parties; a kind without a flow cannot be sent under these parameters.
-    `figures(params, cast, sizes)` are lines for a plan's reader that follow from them, such as security figures.
+    or (parameter,) for when it is set at all: neither null nor false; "a.b" is field b of an entry of the list a.
+    `cost(params, cast, sizes)` returns upper bounds per message kind and pair of parties; a kind without a flow cannot
+    be sent under these parameters. `figures(params, cast, sizes)` are lines for a plan's reader that follow from them,
+    such as security figures.
     `page` is the docstring of the module that makes the value. With `cached_for` roles may leave a cache for later
     attempts and jobs: it is found again as long as the parties, the parameters and the datasets of the roles named
     there are the same.
@@ -167,7 +168,9 @@ class Protocol:
                 raise TypeError(f"{name}: {step.message.TAG} discloses {step.disclosure}, not in learns")
         for key, condition in self.conditions.items():
             role, _, disclosure = key.partition(".")
-            if disclosure not in learns.get(role, []) or condition.parameter not in _parameters(params):
+            if disclosure not in learns.get(role, []) or condition.parameter.partition(".")[0] not in _parameters(
+                params
+            ):
                 raise TypeError(f"{name}: a condition for {key}, which is not in learns, or on no parameter")
 
     def role(self, name: str) -> Callable[[F], F]:

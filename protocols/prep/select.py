@@ -205,6 +205,11 @@ SELECT = Protocol(
         "submitter": ["column_counts"],
         "coordinator": ["sizes"],
     },
+    when={
+        "label.kept_columns": ("filters.by", *JUDGED),
+        "label.correlated_pairs": ("filters.by", "correlation"),
+        "features.chosen_columns": ("filters.by", *JUDGED),
+    },
     params=Params,
     cost=cost,
 )

@@ -129,6 +129,20 @@ def test_of_two_that_correlate_the_more_important_stays_where_there_is_no_inform
         assert names == [max(mine, key=mine.get)]  # type: ignore[arg-type]  # values of a dict
 
 
+def test_who_learns_what_follows_from_the_filters():
+    declared = registry.load("prep/select").declaration()
+    for by, label, features in (
+        (("std", "vif"), (), ()),
+        (("std", "iv"), ("kept_columns",), ("chosen_columns",)),
+        (("importance",), ("kept_columns",), ("chosen_columns",)),
+        (("correlation", "std"), ("kept_columns", "correlated_pairs"), ("chosen_columns",)),
+    ):
+        told = declared.learned({"filters": [{"by": name, "threshold": 1} for name in by]})
+        assert (told["label"], told["features"]) == (label, features)
+    for unreadable in ({}, {"filters": [{"threshold": 1}]}, {"filters": "iv"}, {"filters": [{"by": "std"}, 3]}):
+        assert declared.learned(unreadable)["label"] == ("kept_columns", "correlated_pairs")
+
+
 def test_importance_needs_a_training_over_the_columns_that_were_weighed():
     weights, _ = weighed()
     data, _ = boosted()
